@@ -1,0 +1,2 @@
+/* libjansson as a Swift module. */
+#include <jansson.h>

@@ -1,0 +1,34 @@
+import Glibc
+
+/// Binding to an address of this machine.
+enum ListeningAddress {
+    /// A non-blocking stream descriptor that is bound. `reuseAddress`: also where old connections still linger, as every
+    /// server wants.
+    static func bind(_ host: HostAddress, port: UInt16, mode: BindMode, reuseAddress: Bool) throws(SocketError) -> Descriptor {
+        do throws(SystemError) {
+            return try attempt(host, port: port, mode: mode, reuseAddress: reuseAddress)
+        } catch {
+            // "Any" on a machine without IPv6 is any IPv4.
+            if host == .anyDualStack, error.number == EAFNOSUPPORT {
+                return try bind(.anyIPv4, port: port, mode: mode, reuseAddress: reuseAddress)
+            }
+            throw SocketError.from(errno: error.number, doing: .bind, peer: host.description(port: port))
+        }
+    }
+
+    private static func attempt(
+        _ host: HostAddress, port: UInt16, mode: BindMode, reuseAddress: Bool
+    ) throws(SystemError) -> Descriptor {
+        let descriptor = try System.socket(family: host.protocolFamily, type: System.stream, nonBlocking: true)
+        let number = descriptor.rawValue
+        if host.protocolFamily == AF_INET6 {
+            System.setOption(number, Int32(IPPROTO_IPV6), IPV6_V6ONLY, host == .anyDualStack ? 0 : 1)
+        }
+        let shares = !mode.isDisjoint(with: [.shareAddress, .reuseAddressHint])
+        if (reuseAddress || shares) && !mode.contains(.dontShareAddress) { System.setOption(number, SOL_SOCKET, SO_REUSEADDR, 1) }
+        if mode.contains(.reusePort) { System.setOption(number, SOL_SOCKET, SO_REUSEPORT, 1) }
+        let result = System.bind(number, SocketAddress(host, port: port))
+        guard result >= 0 else { throw SystemError(number: Int32(truncatingIfNeeded: -result), call: "bind") }
+        return descriptor
+    }
+}

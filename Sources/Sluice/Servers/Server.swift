@@ -1,0 +1,390 @@
+import Glibc
+
+/// What TCP and local servers share: they listen, accept, and keep the connections until they are taken.
+open class Server: EventSource, ReadinessHandler {
+    private static let standardPendingLimit = 30
+    private static let standardBacklog = 50
+    private static let batchLimit = 64
+    /// Milliseconds until accepting is tried again after the system had no descriptor for it.
+    private static let retryDelay = 50
+
+    var rawDescriptor: Int32 = -1
+    private var slot: Int32 = -1
+    private var pending: [StreamSocket] = []
+    /// Every socket that was accepted and still exists. They do not keep the server alive, nor it them.
+    private var accepted: [Unmanaged<StreamSocket>] = []
+    private var waits: [ServerWait] = []
+    private var retryTimer: Timer?
+    private var isPaused = false
+    private var watchesNow = false
+    private var acceptErrorTold = false
+    /// The turn of the loop in which a connection was accepted last; when they come in consecutive turns, several are
+    /// accepted at once. A single one then costs no second accept that finds nothing.
+    private var lastTurn: UInt64 = 0
+    private var acceptsBatches = false
+    private var epoch: UInt32 = 0
+
+    public private(set) var isListening = false
+    /// The last error; nil after a successful listen.
+    public private(set) var lastError: SocketError?
+    /// How many connections may wait to be taken, 30 at first. At the limit the system keeps the rest in its queue.
+    public private(set) var maxPendingConnections = Server.standardPendingLimit
+    /// The length of the system's queue (listen(2)), 50 at first; for the next `listen`.
+    public private(set) var listenBacklog = Server.standardBacklog
+
+    override init(loop: EventLoop, kind: ObjectKind) { super.init(loop: loop, kind: kind) }
+
+    deinit { closeDescriptor() }
+
+    public var error: SocketError.Code { lastError?.code ?? .noError }
+    public var errorString: String { lastError?.message ?? "" }
+    public var hasPendingConnections: Bool { !pending.isEmpty }
+    /// The listening descriptor, -1 when there is none. It stays this object's.
+    public var descriptor: Int32 { rawDescriptor }
+    public var address: String { boundAddress?.hostAddress?.description ?? "" }
+    public var port: Int { Int(boundAddress?.port ?? 0) }
+
+    private var boundAddress: SocketAddress? { rawDescriptor >= 0 ? System.localAddress(rawDescriptor) : nil }
+
+    public func setMaxPendingConnections(_ count: Int) throws(SocketError) {
+        guard count >= 1 else { throw SocketError(.invalidArgument, "maxPendingConnections must be at least 1, not \(count)") }
+        maxPendingConnections = count
+        updateWatching()
+    }
+
+    public func setListenBacklog(_ size: Int) throws(SocketError) {
+        guard size >= 1, size <= Int(Int32.max) else {
+            throw SocketError(.invalidArgument, "listenBacklog must be from 1 to \(Int32.max), not \(size)")
+        }
+        listenBacklog = size
+    }
+
+    // MARK: Listening
+
+    /// Remembers why listening did not work, and throws it.
+    func fail(_ error: SocketError) -> SocketError {
+        lastError = error
+        return error
+    }
+
+    func checkNotListening() throws(SocketError) {
+        guard !isDestroyed else { throw SocketError(.invalidHandle, "The server was destroyed") }
+        guard !isListening else { throw fail(SocketError(.operation, "The server is already listening: close it first")) }
+    }
+
+    /// Starts to accept on a listening descriptor, which is this object's from now on.
+    func begin(_ descriptor: consuming Descriptor) throws(SocketError) {
+        epoch &+= 1
+        do throws(SystemError) {
+            _ = System.setNonBlocking(descriptor.rawValue, true)
+            slot = try loop.poller.register(descriptor.rawValue, for: .readable, handler: self)
+        } catch {
+            throw fail(SocketError.from(error))
+        }
+        rawDescriptor = descriptor.release()
+        watchesNow = true
+        isListening = true
+        isPaused = false
+        acceptErrorTold = false
+        acceptsBatches = false
+        lastError = nil
+    }
+
+    /// Listens on a descriptor that is bound and listening already, and owns it from now on.
+    public func setDescriptor(_ descriptor: Int32) throws(SocketError) {
+        try checkNotListening()
+        guard System.isOpen(descriptor), System.isListening(descriptor), fits(descriptor) else {
+            throw fail(
+                SocketError(.unsupportedSocketOperation, "\(descriptor) is not the descriptor of a listening socket of this kind"))
+        }
+        guard !loop.poller.isRegistered(descriptor) else {
+            throw fail(SocketError(.operation, "The descriptor \(descriptor) belongs to another object"))
+        }
+        try begin(Descriptor(owning: descriptor))
+    }
+
+    /// Gives the listening descriptor away: the caller closes it, and this object listens no more. Waiting connections must
+    /// have been taken.
+    public func takeDescriptor() throws(SocketError) -> Int32 {
+        guard isListening else { throw SocketError(.invalidState, "The server is not listening") }
+        guard pending.isEmpty else { throw SocketError(.operation, "\(pending.count) connections wait to be taken") }
+        loop.poller.unregister(slot)
+        slot = -1
+        let taken = rawDescriptor
+        rawDescriptor = -1
+        stopListening()
+        return taken
+    }
+
+    /// Whether a descriptor is of the kind that this server accepts on.
+    func fits(_ descriptor: Int32) -> Bool { false }
+
+    /// Stops listening. Connections that were taken live on; those that were not are closed.
+    open func close() {
+        guard isListening else { return }
+        willClose()
+        closeDescriptor()
+        stopListening()
+    }
+
+    /// The last moment before the descriptor is closed.
+    func willClose() {}
+
+    private func closeDescriptor() {
+        guard rawDescriptor >= 0 else { return }
+        if slot >= 0 { loop.poller.unregister(slot) }
+        slot = -1
+        System.close(rawDescriptor)
+        rawDescriptor = -1
+    }
+
+    private func stopListening() {
+        epoch &+= 1
+        isListening = false
+        retryTimer?.cancel()
+        retryTimer = nil
+        let dropped = pending
+        pending = []
+        for socket in dropped { socket.destroy() }
+        completeWaits()
+    }
+
+    override func shutDown() {
+        close()
+        for socket in accepted { socket.takeUnretainedValue().server = nil }
+        let children = accepted.map { $0.takeUnretainedValue() }
+        accepted = []
+        for socket in children { socket.abort() }
+        waits = []
+    }
+
+    // MARK: Accepted sockets
+
+    func remember(_ socket: StreamSocket) {
+        socket.server = self
+        socket.serverIndex = Int32(truncatingIfNeeded: accepted.count)
+        accepted.append(.passUnretained(socket))
+    }
+
+    func forget(_ socket: StreamSocket) {
+        let index = Int(socket.serverIndex)
+        socket.server = nil
+        guard index >= 0, index < accepted.count, let last = accepted.popLast() else { return }
+        if index < accepted.count {
+            accepted[index] = last
+            last.takeUnretainedValue().serverIndex = Int32(truncatingIfNeeded: index)
+        }
+    }
+
+    /// A socket of the server's kind for a fresh connection.
+    func makeSocket() -> StreamSocket { TCPSocket(loop: loop) }
+
+    /// The connection that has waited longest, in state Connected (or Unconnected with its last bytes, when the peer has gone
+    /// already); nil when none waits. It is the caller's from now on.
+    public func nextPendingConnection() -> StreamSocket? {
+        guard !pending.isEmpty else { return nil }
+        let socket = pending.removeFirst()
+        socket.announceUnread()
+        updateWatching()
+        return socket
+    }
+
+    // MARK: Accepting
+
+    /// Accepts no more until `resumeAccepting`. What waits already can be taken.
+    public func pauseAccepting() {
+        guard isListening else { return }
+        isPaused = true
+        updateWatching()
+    }
+
+    public func resumeAccepting() {
+        guard isListening else { return }
+        isPaused = false
+        retryTimer?.cancel()
+        retryTimer = nil
+        updateWatching()
+    }
+
+    private var canAccept: Bool { isListening && pending.count < maxPendingConnections }
+
+    private func updateWatching() {
+        guard slot >= 0 else { return }
+        let watch = canAccept && !isPaused && retryTimer == nil
+        guard watch != watchesNow else { return }
+        watchesNow = watch
+        // Changing a live registration fails only without memory.
+        try? loop.poller.change(slot, to: watch ? .readable : [])
+    }
+
+    func descriptorReady(_ readiness: Readiness) {
+        if loop.turnCount == lastTurn &+ 1 { acceptsBatches = true }
+        lastTurn = loop.turnCount
+        accept(limit: acceptsBatches ? Self.batchLimit : 1, evenWhilePaused: false)
+        updateWatching()
+    }
+
+    /// Returns how many were accepted.
+    @discardableResult
+    private func accept(limit: Int, evenWhilePaused: Bool) -> Int {
+        let begun = epoch
+        var count = 0
+        while count < limit, begun == epoch, canAccept, evenWhilePaused || !isPaused {
+            let result = System.accept(rawDescriptor, nonBlocking: false)
+            if result >= 0 {
+                count += 1
+                take(Int32(truncatingIfNeeded: result))
+                continue
+            }
+            if result == -Int(EAGAIN) {
+                acceptsBatches = acceptsBatches && count > 1
+                break
+            }
+            // accept(2) also delivers errors of the connection that would have been next: they are not the server's.
+            guard acceptFailed(Int32(truncatingIfNeeded: -result)) else { break }
+        }
+        return count
+    }
+
+    private func take(_ descriptor: Int32) {
+        let socket = makeSocket()
+        do throws(SystemError) {
+            try socket.beginAccepted(descriptor, by: self)
+        } catch {
+            _ = acceptFailed(error.number)
+            return
+        }
+        acceptErrorTold = false
+        pending.append(socket)
+        announce(pending: pending.count)
+        completeWaits()
+    }
+
+    /// Tells of a connection that waits.
+    func announce(pending count: Int) {
+        let begun = epoch
+        send(.pendingConnectionAvailable, .pendingConnectionAvailable)
+        guard begun == epoch else { return }
+        send(.newConnection, .newConnection(pending: count))
+    }
+
+    /// True when accepting can simply go on.
+    private func acceptFailed(_ number: Int32) -> Bool {
+        switch number {
+        case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+            // Told once, not for every try: until something is closed nothing will change.
+            retryTimer?.cancel()
+            retryTimer = loop.addTimer(after: Self.retryDelay) { [weak self] in self?.retry() }
+            if !acceptErrorTold {
+                acceptErrorTold = true
+                tell(SocketError.from(errno: number, doing: .accept, peer: nil))
+            }
+            return false
+        case EBADF, EINVAL, ENOTSOCK, EOPNOTSUPP, EFAULT:
+            tell(SocketError.from(errno: number, doing: .accept, peer: nil))
+            close()
+            return false
+        default:
+            return true
+        }
+    }
+
+    private func retry() {
+        retryTimer = nil
+        accept(limit: 1, evenWhilePaused: false)
+        updateWatching()
+    }
+
+    private func tell(_ error: SocketError) {
+        lastError = error
+        send(.acceptError, .acceptError(error))
+    }
+
+    // MARK: Waiting
+
+    /// Whether running out of time in `waitForNewConnection` is remembered as an error.
+    var remembersTimeouts: Bool { true }
+
+    /// Waits on the calling thread, with or without a running loop, until a connection can be taken; at once when one waits
+    /// already. 0 looks once, -1 waits without limit. Accepts even while paused.
+    public func waitForNewConnection(timeout: Int = 0) -> (available: Bool, timedOut: Bool) {
+        guard isListening else { return (hasPendingConnections, false) }
+        let deadline = StreamSocket.deadline(after: timeout)
+        let begun = epoch
+        while begun == epoch {
+            if hasPendingConnections || accept(limit: 1, evenWhilePaused: true) > 0 { return (true, false) }
+            guard begun == epoch else { break }
+            let timeLeft = StreamSocket.milliseconds(until: deadline)
+            guard timeLeft != 0 else { return (false, waitTimedOut()) }
+            // While the system has no descriptor for us the queue stays readable: sleeping on it would not be sleeping.
+            var entry = pollfd(fd: retryTimer == nil ? rawDescriptor : -1, events: Int16(POLLIN), revents: 0)
+            let pause = retryTimer == nil ? timeLeft : min(timeLeft < 0 ? .max : timeLeft, Int32(Self.retryDelay))
+            _ = System.poll(&entry, 1, timeoutMilliseconds: pause)
+            if retryTimer != nil {
+                retryTimer?.cancel()
+                retryTimer = nil
+            }
+        }
+        return (false, false)
+    }
+
+    private func waitTimedOut() -> Bool {
+        if remembersTimeouts { lastError = SocketError(.socketTimeout, "The operation timed out") }
+        return true
+    }
+
+    /// The form that the running loop answers: once, with what the blocking form would return; nil when it is answered at once.
+    @discardableResult
+    public func beginWaitForNewConnection(
+        timeout: Int, _ completion: @escaping (_ available: Bool, _ timedOut: Bool) -> Void
+    ) -> ServerWait? {
+        if hasPendingConnections || !isListening {
+            completion(hasPendingConnections, false)
+            return nil
+        }
+        if timeout == 0 || isPaused {
+            let (available, timedOut) = waitForNewConnection(timeout: 0)
+            if available || timeout == 0 {
+                completion(available, timedOut)
+                return nil
+            }
+        }
+        let wait = ServerWait(completion)
+        if timeout > 0 {
+            wait.timer = loop.addTimer(after: timeout) { [weak self, weak wait] in
+                guard let self, let wait else { return }
+                self.waits.removeAll { $0 === wait }
+                wait.complete(false, timedOut: self.waitTimedOut())
+            }
+        }
+        waits.append(wait)
+        return wait
+    }
+
+    private func completeWaits() {
+        guard !waits.isEmpty, hasPendingConnections || !isListening else { return }
+        let answered = waits
+        waits = []
+        for wait in answered { wait.complete(hasPendingConnections, timedOut: false) }
+    }
+}
+
+/// A deferred wait for a connection.
+public final class ServerWait {
+    private var completion: ((_ available: Bool, _ timedOut: Bool) -> Void)?
+    fileprivate var timer: Timer?
+
+    fileprivate init(_ completion: @escaping (_ available: Bool, _ timedOut: Bool) -> Void) { self.completion = completion }
+
+    /// Gives up; the closure is not called.
+    public func cancel() {
+        timer?.cancel()
+        completion = nil
+    }
+
+    fileprivate func complete(_ available: Bool, timedOut: Bool) {
+        guard let completion else { return }
+        cancel()
+        completion(available, timedOut)
+    }
+}

@@ -1,0 +1,317 @@
+import Glibc
+
+/// What every socket can do. Which operations a kind supports is told by its subclass; what it does not is refused
+/// with UnsupportedSocketOperationError.
+open class Socket: EventSource {
+    /// Milliseconds to connect and to close, until set otherwise.
+    static let standardTimeLimit = 60_000
+
+    struct Flags: OptionSet {
+        let rawValue: UInt32
+        /// `disconnectFromHost` came before there was a connection: close once it is there.
+        static let closeWhenConnected = Flags(rawValue: 1 << 0)
+        /// The peer sends no more.
+        static let readFinished = Flags(rawValue: 1 << 1)
+        /// `shutdownWrite` was asked for, and done.
+        static let writeFinishing = Flags(rawValue: 1 << 2)
+        static let writeFinished = Flags(rawValue: 1 << 3)
+        /// The read buffer is full; reading goes on when there is room.
+        static let readPaused = Flags(rawValue: 1 << 4)
+        /// The system takes no more for the moment.
+        static let writeBlocked = Flags(rawValue: 1 << 5)
+        /// The system said that the peer has closed, in one direction at least: read until the end comes.
+        static let hungUp = Flags(rawValue: 1 << 6)
+        /// Events that are not sent from inside their own handlers.
+        static let inReadyRead = Flags(rawValue: 1 << 7)
+        static let inBytesWritten = Flags(rawValue: 1 << 8)
+        /// The loop will give this socket a turn, or have it send.
+        static let turnRequested = Flags(rawValue: 1 << 9)
+        static let sendRequested = Flags(rawValue: 1 << 10)
+        /// What to do in that turn.
+        static let receiveInTurn = Flags(rawValue: 1 << 11)
+        static let announceInTurn = Flags(rawValue: 1 << 12)
+        static let allowHalfOpen = Flags(rawValue: 1 << 13)
+        static let pauseOnSslErrors = Flags(rawValue: 1 << 14)
+        /// The descriptor is in blocking mode.
+        static let blocking = Flags(rawValue: 1 << 15)
+        /// EPOLLOUT is asked for at the moment (sockets whose kind asks only while blocked).
+        static let watchesWritable = Flags(rawValue: 1 << 16)
+        static let readChannelFinishedSent = Flags(rawValue: 1 << 17)
+        /// A write outside a handler goes out at once (open mode Unbuffered).
+        static let reportWrittenInTurn = Flags(rawValue: 1 << 18)
+    }
+
+    var flags: Flags = []
+    public internal(set) var state = SocketState.unconnected
+    public internal(set) var openMode: OpenMode = []
+    /// The open descriptor, -1 when there is none. It outlives the state Connected until the events of the close are over,
+    /// so that their handlers can still ask for addresses.
+    var rawDescriptor: Int32 = -1
+    /// Changes with each connection's begin and end: who sends an event compares it afterwards, because the handler
+    /// may have closed or reconnected this socket.
+    var epoch: UInt32 = 0
+    private var storedDetails: SocketDetails?
+
+    var details: SocketDetails {
+        if let storedDetails { return storedDetails }
+        let fresh = SocketDetails()
+        storedDetails = fresh
+        return fresh
+    }
+    var existingDetails: SocketDetails? { storedDetails }
+
+    override init(loop: EventLoop, kind: ObjectKind) { super.init(loop: loop, kind: kind) }
+
+    open var socketType: SocketType { .unknown }
+
+    // MARK: State
+
+    /// The last error; NoError before any, and again after a connect, bind or wait succeeded.
+    public var error: SocketError.Code { storedDetails?.error?.code ?? .noError }
+    public var errorString: String { storedDetails?.error?.message ?? "" }
+    /// The last error with all that is known of it.
+    public var lastError: SocketError? { storedDetails?.error }
+
+    /// True while there is a live descriptor: Bound, Connected, Closing.
+    public var isValid: Bool { descriptor >= 0 }
+    public var isOpen: Bool { !openMode.isDisjoint(with: .readWrite) }
+    public var isReadable: Bool { openMode.contains(.readOnly) }
+    public var isWritable: Bool { openMode.contains(.writeOnly) }
+    /// Always true: a socket has no position to seek to.
+    public var isSequential: Bool { true }
+
+    /// The native descriptor, -1 while there is none to speak of. It stays this object's.
+    public var descriptor: Int32 {
+        switch state {
+        case .connected, .closing, .bound, .listening: rawDescriptor
+        case .unconnected, .hostLookup, .connecting: -1
+        }
+    }
+
+    public var localAddress: String { address(local: true)?.hostAddress?.description ?? "" }
+    public var localPort: Int { Int(address(local: true)?.port ?? 0) }
+    public var peerAddress: String { address(local: false)?.hostAddress?.description ?? "" }
+    public var peerPort: Int { Int(address(local: false)?.port ?? 0) }
+    /// The host as given to `connectToHost`; "" for accepted sockets.
+    public var peerName: String { storedDetails?.peerName ?? "" }
+
+    private func address(local: Bool) -> SocketAddress? {
+        guard rawDescriptor >= 0 else { return nil }
+        return local ? System.localAddress(rawDescriptor) : System.peerAddress(rawDescriptor)
+    }
+
+    /// How messages name the other end.
+    var peerDescription: String? {
+        if let known = storedDetails?.peer { return known }
+        return address(local: false).map { $0.description }.flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    // MARK: Limits
+
+    /// Whether the connection goes on for sending after the peer has ended its side (then told by readChannelFinished alone).
+    public var allowHalfOpen: Bool {
+        get { flags.contains(.allowHalfOpen) }
+        set { if newValue { flags.insert(.allowHalfOpen) } else { flags.remove(.allowHalfOpen) } }
+    }
+    /// Milliseconds that looking up and connecting may take, 60,000 at first; -1 is no limit. For the next attempt.
+    public var connectTimeout: Int { storedDetails?.connectTimeout ?? Self.standardTimeLimit }
+    /// Milliseconds that sending the rest may take in state Closing, 60,000 at first; -1 is no limit. For the next close.
+    public var closeTimeout: Int { storedDetails?.closeTimeout ?? Self.standardTimeLimit }
+
+    public func setConnectTimeout(_ milliseconds: Int) throws(SocketError) {
+        try checkTimeLimit(milliseconds, "connectTimeout")
+        details.connectTimeout = milliseconds
+    }
+
+    public func setCloseTimeout(_ milliseconds: Int) throws(SocketError) {
+        try checkTimeLimit(milliseconds, "closeTimeout")
+        details.closeTimeout = milliseconds
+    }
+
+    func checkTimeLimit(_ milliseconds: Int, _ name: String) throws(SocketError) {
+        guard milliseconds >= -1 else {
+            throw SocketError(.invalidArgument, "\(name) must be -1 (no limit) or a number of milliseconds, not \(milliseconds)")
+        }
+    }
+
+    public var pauseMode: PauseMode { flags.contains(.pauseOnSslErrors) ? .onSslErrors : [] }
+
+    public func setPauseMode(_ mode: PauseMode) {
+        if mode.contains(.onSslErrors) { flags.insert(.pauseOnSslErrors) } else { flags.remove(.pauseOnSslErrors) }
+    }
+
+    /// Goes on after a pause. Nothing pauses but the encryption of TLS sockets.
+    open func resume() {}
+
+    // MARK: Options
+
+    /// The value in force, as the system tells it; before there is a descriptor the value that was set.
+    public func option(_ option: SocketOption) throws(SocketError) -> Int {
+        if rawDescriptor >= 0, let family = System.socketFamily(rawDescriptor) {
+            return try System.getSocketOption(rawDescriptor, option, family: family, socketType: socketType)
+        }
+        if let stored = storedDetails?.options.first(where: { $0.option == option }) { return stored.value }
+        throw SocketError(
+            .invalidState, "\(option.name) is not known before the socket has a descriptor: connect or bind it, or set the option first")
+    }
+
+    /// Sets an option; without a descriptor it is kept and applied when there is one.
+    /// A value that does not fit is InvalidArgument, an option that this kind does not have UnsupportedSocketOperationError.
+    public func setOption(_ option: SocketOption, _ value: Int) throws(SocketError) {
+        try option.check(value, for: socketType)
+        if rawDescriptor >= 0, let family = System.socketFamily(rawDescriptor) {
+            try System.setSocketOption(rawDescriptor, option, value, family: family, socketType: socketType)
+        }
+        details.setOption(option, value)
+    }
+
+    /// Gives a fresh descriptor the options that were set before. What the descriptor's family does not have is left out.
+    func applyOptions(to descriptor: Int32, family: Int32) {
+        for (option, value) in storedDetails?.options ?? [] {
+            try? System.setSocketOption(descriptor, option, value, family: family, socketType: socketType)
+        }
+    }
+
+    // MARK: Errors
+
+    /// Remembers the error and tells of it.
+    func report(_ error: SocketError) {
+        details.error = error
+        send(.errorOccurred, .errorOccurred(error))
+    }
+
+    /// Refuses a call that the state does not allow: remembered, told and thrown.
+    func refuse(_ code: SocketError.Code, _ message: String) throws(SocketError) -> Never {
+        let error = SocketError(code, message)
+        report(error)
+        throw error
+    }
+
+    func clearError() { storedDetails?.error = nil }
+
+    func setState(_ newState: SocketState) {
+        guard state != newState else { return }
+        state = newState
+        send(.stateChanged, .stateChanged(newState))
+    }
+
+    func unsupported(_ operation: String) -> SocketError {
+        SocketError(.unsupportedSocketOperation, "A \(kind.name) has no \(operation)")
+    }
+
+    // MARK: Operations that depend on the kind
+
+    /// Starts to connect and returns at once; see `TCPSocket`.
+    open func connectToHost(
+        _ host: String, port: Int, openMode: OpenMode = .readWrite, protocol: NetworkProtocol = .any
+    ) throws(SocketError) { throw unsupported("connectToHost") }
+
+    open func disconnectFromHost() {}
+    open func abort() {}
+    open func close() {}
+    open func shutdownWrite() throws(SocketError) { throw unsupported("shutdownWrite") }
+    open func bind(_ address: String = "any", port: Int = 0, mode: BindMode = []) throws(SocketError) { throw unsupported("bind") }
+
+    open func setDescriptor(
+        _ descriptor: Int32, state: SocketState = .connected, openMode: OpenMode = .readWrite
+    ) throws(SocketError) { throw unsupported("setDescriptor") }
+
+    open func takeDescriptor() throws(SocketError) -> Int32 { throw unsupported("takeDescriptor") }
+
+    open var bytesAvailable: Int { 0 }
+    open var bytesToWrite: Int { 0 }
+    open var atEnd: Bool { bytesAvailable == 0 }
+    open var canReadLine: Bool { false }
+
+    open func read(into buffer: UnsafeMutableRawBufferPointer) throws(SocketError) -> Int { throw unsupported("read") }
+    open func peek(into buffer: UnsafeMutableRawBufferPointer) throws(SocketError) -> Int { throw unsupported("peek") }
+    open func readLine(into buffer: UnsafeMutableRawBufferPointer) throws(SocketError) -> Int { throw unsupported("readLine") }
+    /// The length of what `readLine` would give, up to `maxSize` (0: no limit).
+    open func lineLength(maxSize: Int) -> Int { 0 }
+    open func skip(_ maxSize: Int) throws(SocketError) -> Int { throw unsupported("skip") }
+    open func ungetChar(_ byte: UInt8) throws(SocketError) { throw unsupported("ungetChar") }
+    open func write(_ bytes: UnsafeRawBufferPointer) throws(SocketError) -> Int { throw unsupported("write") }
+
+    open func write(borrowed bytes: UnsafeRawBufferPointer, release: (() -> Void)?) throws(SocketError) -> Int {
+        throw unsupported("write")
+    }
+
+    open func flush() -> Bool { false }
+
+    open var readBufferSize: Int { 0 }
+    open func setReadBufferSize(_ size: Int) throws(SocketError) {}
+    open var writeBufferSize: Int { 0 }
+    open func setWriteBufferSize(_ size: Int) throws(SocketError) {}
+
+    /// Waits on the calling thread, for this object alone; see `Wait`.
+    open func wait(for kind: Wait.Kind, timeout: Int) -> Bool { false }
+    /// Answers a wait at once where nothing has to be waited for.
+    func verdict(on kind: Wait.Kind) -> Bool? { false }
+    /// What running out of time means for a wait.
+    func waitTimedOut(_ kind: Wait.Kind) {}
+}
+
+// MARK: - Reading and writing in other shapes
+
+extension Socket {
+    private func gather(
+        _ size: Int, _ fill: (UnsafeMutableRawBufferPointer) throws(SocketError) -> Int
+    ) throws(SocketError) -> [UInt8] {
+        var failure: SocketError?
+        let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+            do throws(SocketError) {
+                count = try fill(UnsafeMutableRawBufferPointer(buffer))
+            } catch {
+                failure = error
+                count = 0
+            }
+        }
+        if let failure { throw failure }
+        return bytes
+    }
+
+    func checkSize(_ size: Int, _ name: String) throws(SocketError) {
+        guard size >= 0 else { throw SocketError(.invalidArgument, "\(name) must not be negative (\(size))") }
+    }
+
+    /// At most `maxSize` bytes; empty when nothing is there.
+    public func read(maxSize: Int) throws(SocketError) -> [UInt8] {
+        try checkSize(maxSize, "maxSize")
+        return try gather(min(maxSize, bytesAvailable)) { buffer throws(SocketError) in try read(into: buffer) }
+    }
+
+    public func readAll() throws(SocketError) -> [UInt8] { try read(maxSize: bytesAvailable) }
+
+    /// A line with its newline, or what is there when none is complete. `maxSize` 0 is no limit.
+    public func readLine(maxSize: Int = 0) throws(SocketError) -> [UInt8] {
+        try checkSize(maxSize, "maxSize")
+        return try gather(lineLength(maxSize: maxSize)) { buffer throws(SocketError) in try readLine(into: buffer) }
+    }
+
+    /// As `read`, but the bytes stay.
+    public func peek(maxSize: Int) throws(SocketError) -> [UInt8] {
+        try checkSize(maxSize, "maxSize")
+        return try gather(min(maxSize, bytesAvailable)) { buffer throws(SocketError) in try peek(into: buffer) }
+    }
+
+    public func peekAll() throws(SocketError) -> [UInt8] { try peek(maxSize: bytesAvailable) }
+
+    /// One byte, nil when none is there.
+    public func getChar() throws(SocketError) -> UInt8? { try read(maxSize: 1).first }
+
+    public func putChar(_ byte: UInt8) throws(SocketError) { _ = try write([byte]) }
+
+    public func write(_ bytes: [UInt8]) throws(SocketError) -> Int {
+        var failure: SocketError?
+        let count = bytes.withUnsafeBytes { buffer in
+            do throws(SocketError) { return try write(buffer) } catch {
+                failure = error
+                return 0
+            }
+        }
+        if let failure { throw failure }
+        return count
+    }
+
+    public func write(_ text: String) throws(SocketError) -> Int { try write(Array(text.utf8)) }
+}

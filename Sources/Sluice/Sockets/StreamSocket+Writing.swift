@@ -1,0 +1,184 @@
+import Glibc
+
+extension StreamSocket {
+    /// How many bytes a write of this size may add; throws when nothing may be written at all.
+    private func acceptable(_ size: Int) throws(SocketError) -> Int {
+        guard isWritable else { throw SocketError(.operation, "The socket is not open for writing") }
+        guard state != .unconnected, state != .bound else { throw SocketError(.operation, "The socket is not connected") }
+        guard !flags.contains(.writeFinishing) else {
+            throw SocketError(.operation, "The writing side was shut down: nothing more can be written")
+        }
+        return writeLimit == 0 ? size : max(0, min(size, writeLimit - bytesToWrite))
+    }
+
+    private func queueForWriting() -> WriteQueue {
+        if let writeQueue { return writeQueue }
+        let queue = loop.buffers.takeQueue()
+        writeQueue = queue
+        return queue
+    }
+
+    /// Accepts all bytes, or as many as writeBufferSize allows; they leave when the handler or the turn of the loop ends, or with
+    /// `flush` or a wait. Before there is a connection they are kept until it is made.
+    func queueCopy(of bytes: UnsafeRawBufferPointer) throws(SocketError) -> Int {
+        let size = try acceptable(bytes.count)
+        guard size > 0 else { return 0 }
+        guard queueForWriting().append(UnsafeRawBufferPointer(rebasing: bytes[..<size])) else {
+            throw SocketError(.outOfMemory, "There is no memory to keep \(size) bytes until they are sent")
+        }
+        queueGrew()
+        return size
+    }
+
+    /// As a write, but the bytes are sent from where they are. They must stay valid and unchanged until `release` is called: once
+    /// they are with the system, or dropped; at the latest when this object goes. Nothing is cut: beyond writeBufferSize
+    /// LimitReached is thrown, and `release` is not called.
+    func queueBorrowed(_ bytes: UnsafeRawBufferPointer, release: (() -> Void)?) throws(SocketError) -> Int {
+        guard try acceptable(bytes.count) == bytes.count else {
+            throw SocketError(.limitReached, "writeBufferSize \(writeLimit) does not allow \(bytes.count) bytes more")
+        }
+        queueForWriting().append(borrowed: bytes, release: release)
+        if !bytes.isEmpty { queueGrew() }
+        return bytes.count
+    }
+
+    private func queueGrew() {
+        if openMode.contains(.unbuffered), state == .connected {
+            transmit()
+            if unreported > 0 { requestTurn(.reportWrittenInTurn) }
+        } else if state == .connected || state == .closing {
+            requestSend()
+        }
+    }
+
+    func requestSend() {
+        guard !flags.contains(.sendRequested), !flags.contains(.writeBlocked) else { return }
+        flags.insert(.sendRequested)
+        loop.requestSend(self)
+    }
+
+    /// The loop's call after a handler or at the end of a turn.
+    func sendGathered() {
+        flags.remove(.sendRequested)
+        guard !flags.contains(.writeBlocked) else { return }
+        _ = sendQueue()
+    }
+
+    /// Sends what the system takes now. Returns whether any byte left.
+    func flushQueue() -> Bool {
+        guard state == .connected || state == .closing, bytesToWrite > 0 else { return false }
+        flags.remove(.writeBlocked)
+        return sendQueue()
+    }
+
+    /// Sends, tells of it, and finishes what only waited for that. Returns whether any byte left.
+    func sendQueue() -> Bool {
+        guard state == .connected || state == .closing else { return false }
+        let begun = epoch
+        let sent = transmit()
+        guard begun == epoch else { return sent }
+        reportWritten()
+        guard begun == epoch else { return sent }
+        if bytesToWrite == 0 { writingDone() }
+        return sent
+    }
+
+    /// Moves bytes from the queue to the system, without a word unless the connection turns out to be broken.
+    @discardableResult
+    private func transmit() -> Bool {
+        guard let queue = writeQueue, rawDescriptor >= 0 else { return false }
+        var total = 0
+        var failure: Int32 = 0
+        while !queue.isEmpty {
+            let (sent, complete) = queue.send(to: rawDescriptor)
+            if sent < 0 {
+                if sent == -Int(EAGAIN) { blocked(queue) } else { failure = Int32(truncatingIfNeeded: -sent) }
+                break
+            }
+            total += sent
+            if !complete {
+                blocked(queue)
+                break
+            }
+            if total >= EventLoop.fairShare * 4 {
+                requestSend()
+                break
+            }
+        }
+        if total > 0 {
+            sendCount &+= 1
+            unreported += total
+        }
+        if queue.isEmpty, writeQueue === queue {
+            writeQueue = nil
+            watchWritable(false)
+            loop.buffers.recycle(queue)
+        }
+        queue.runReleases()
+        if failure != 0 { connectionBroken(failure, doing: .write) }
+        return total > 0
+    }
+
+    /// The system takes no more: it will tell when it does.
+    private func blocked(_ queue: WriteQueue) {
+        flags.insert(.writeBlocked)
+        queue.shrink()
+        watchWritable(true)
+    }
+
+    /// Sockets that do not watch for writability all the time do so while blocked.
+    private func watchWritable(_ watch: Bool) {
+        guard slot >= 0, !interest.contains(.writable), watch != flags.contains(.watchesWritable) else { return }
+        if watch { flags.insert(.watchesWritable) } else { flags.remove(.watchesWritable) }
+        // Changing a live registration fails only without memory; the turn that is asked for then tries again.
+        do throws(SystemError) {
+            try loop.poller.change(slot, to: watch ? interest.union(.writable) : interest)
+        } catch {
+            flags.remove([.writeBlocked, .watchesWritable])
+            requestSend()
+        }
+    }
+
+    /// Tells what was sent since the last time; not from inside its own handler, where the sum is told after it.
+    func reportWritten() {
+        guard unreported > 0, !flags.contains(.inBytesWritten) else { return }
+        let begun = epoch
+        flags.insert(.inBytesWritten)
+        while unreported > 0, begun == epoch {
+            let amount = unreported
+            unreported = 0
+            send(.bytesWritten, .bytesWritten(amount))
+        }
+        flags.remove(.inBytesWritten)
+        completeWaits()
+    }
+
+    /// Nothing is left to send.
+    private func writingDone() {
+        if flags.contains(.writeFinishing), !flags.contains(.writeFinished) {
+            flags.insert(.writeFinished)
+            let result = System.shutdown(rawDescriptor, Int(SHUT_WR))
+            if result < 0, result != -Int(ENOTCONN) {
+                connectionBroken(Int32(truncatingIfNeeded: -result), doing: .write)
+                return
+            }
+            if flags.contains(.readFinished), state == .connected {
+                let begun = epoch
+                setState(.closing)
+                guard begun == epoch else { return }
+            }
+        }
+        if state == .closing { finishClose() }
+    }
+
+    /// Ends the writing side: what is queued is sent, then FIN (SHUT_WR of shutdown(2)). Reading goes on. Before there is a
+    /// connection it is remembered.
+    func finishWriting() throws(SocketError) {
+        guard isOpen, state != .unconnected, state != .bound else {
+            throw SocketError(.operation, "The socket is not connected")
+        }
+        guard !flags.contains(.writeFinishing) else { return }
+        flags.insert(.writeFinishing)
+        if state == .connected, bytesToWrite == 0 { writingDone() }
+    }
+}

@@ -1,0 +1,168 @@
+/// Waiting for one thing that a socket does.
+///
+/// There are two forms with the same results and the same events: the blocking one (`socket.wait(for:timeout:)`) runs that
+/// socket alone, on the calling thread and without the loop; the deferred one (`socket.beginWait`) answers by a closure while
+/// the loop runs.
+public final class Wait {
+    public enum Kind: Sendable {
+        case connected
+        /// New bytes; what is in the buffer already does not count.
+        case readyRead
+        /// Any of the queued bytes sent.
+        case bytesWritten
+        /// All of the queued bytes sent.
+        case sync
+        case disconnected
+    }
+
+    let kind: Kind
+    private unowned(unsafe) let socket: StreamSocket
+    private var completion: ((Bool) -> Void)?
+    private var timer: Timer?
+    private let receiveCount: UInt32
+    private let sendCount: UInt32
+
+    fileprivate init(_ kind: Kind, socket: StreamSocket, timeout: Int, completion: @escaping (Bool) -> Void) {
+        self.kind = kind
+        self.socket = socket
+        self.completion = completion
+        receiveCount = socket.receiveCount
+        sendCount = socket.sendCount
+        if timeout >= 0 {
+            timer = socket.loop.addTimer(after: timeout) { [weak self] in self?.timedOut() }
+        }
+    }
+
+    /// Gives up; the closure is not called.
+    public func cancel() {
+        timer?.cancel()
+        completion = nil
+    }
+
+    var isOver: Bool { completion == nil }
+
+    fileprivate var verdict: Bool? {
+        socket.verdict(on: kind, receiveCount: receiveCount, sendCount: sendCount)
+    }
+
+    fileprivate func complete(_ result: Bool) {
+        guard let completion else { return }
+        cancel()
+        if result { socket.waitSucceeded() }
+        completion(result)
+    }
+
+    private func timedOut() {
+        guard completion != nil else { return }
+        let socket = socket
+        socket.forget(self)
+        socket.streamWaitTimedOut(kind)
+        complete(false)
+    }
+}
+
+extension Socket {
+    /// Waits until the connection is made. False: it failed, or time ran out, which ends the attempt.
+    public func waitForConnected(timeout: Int = 30000) -> Bool { wait(for: .connected, timeout: timeout) }
+    /// Waits for new bytes; what is there already does not count. False: the connection ended, or time ran out.
+    public func waitForReadyRead(timeout: Int = 30000) -> Bool { wait(for: .readyRead, timeout: timeout) }
+    /// Waits until any of the queued bytes went to the system. False at once when nothing is queued.
+    public func waitForBytesWritten(timeout: Int = 30000) -> Bool { wait(for: .bytesWritten, timeout: timeout) }
+    /// Waits until the socket is Unconnected. False at once when it is already.
+    public func waitForDisconnected(timeout: Int = 30000) -> Bool { wait(for: .disconnected, timeout: timeout) }
+
+    /// Waits until all that was written is with the system.
+    public func sync(timeout: Int = 30000) throws(SocketError) {
+        guard bytesToWrite > 0 else { return }
+        if !wait(for: .sync, timeout: timeout) { throw syncFailure }
+    }
+
+    /// Why a sync did not succeed.
+    public var syncFailure: SocketError {
+        lastError ?? SocketError(.operation, "The socket was closed before everything was sent")
+    }
+}
+
+extension StreamSocket {
+    /// Begins a wait that the running loop answers, exactly once, with what the blocking form would return; nil when it was
+    /// answered at once. `cancel` it if the answer is not wanted any more.
+    @discardableResult
+    public func beginWait(_ kind: Wait.Kind, timeout: Int, _ completion: @escaping (Bool) -> Void) -> Wait? {
+        if let verdict = verdict(on: kind) {
+            if verdict { waitSucceeded() }
+            completion(verdict)
+            return nil
+        }
+        let wait = Wait(kind, socket: self, timeout: timeout, completion: completion)
+        details.waits.append(wait)
+        if bytesToWrite > 0, state == .connected { requestSend() }
+        return wait
+    }
+
+    /// Whether a wait that began with these counts is answered.
+    func verdict(on kind: Wait.Kind, receiveCount: UInt32, sendCount: UInt32) -> Bool? {
+        switch kind {
+        case .readyRead where self.receiveCount != receiveCount: return true
+        case .bytesWritten where self.sendCount != sendCount: return true
+        // An empty queue says that all was sent, unless the connection broke and the queue was dropped.
+        case .sync where bytesToWrite == 0: return state != .unconnected || error == .noError
+        case .disconnected where state == .unconnected: return true
+        case .disconnected: return nil
+        default: return verdict(on: kind)
+        }
+    }
+
+    /// What can be said without waiting.
+    func streamVerdict(on kind: Wait.Kind) -> Bool? {
+        let connecting = state == .hostLookup || state == .connecting
+        switch kind {
+        case .connected:
+            if state == .connected { return true }
+            return connecting ? nil : false
+        case .readyRead:
+            if connecting { return nil }
+            // Behind a full buffer nothing new can come before something is read.
+            return state == .connected && !flags.contains(.readFinished) && readRoom > 0 ? nil : false
+        case .bytesWritten:
+            if bytesToWrite == 0 || state == .unconnected || state == .bound { return false }
+            return nil
+        case .sync:
+            if bytesToWrite == 0 { return true }
+            return state == .unconnected || state == .bound ? false : nil
+        case .disconnected:
+            return state == .unconnected || state == .bound ? false : nil
+        }
+    }
+
+    /// A time-out that was told earlier is not an error of a wait that succeeded.
+    func waitSucceeded() {
+        if error == .socketTimeout { clearError() }
+    }
+
+    func streamWaitTimedOut(_ kind: Wait.Kind) {
+        if kind == .connected, state == .hostLookup || state == .connecting {
+            connectFailed(timeoutError)
+        } else {
+            report(timeoutError)
+            completeWaits()
+        }
+    }
+
+    var timeoutError: SocketError { SocketError(.socketTimeout, "The operation timed out") }
+
+    fileprivate func forget(_ wait: Wait) { existingDetails?.waits.removeAll { $0 === wait } }
+
+    /// Answers the waits whose time has come. Called after the events of what happened.
+    func completeWaits() {
+        guard let details = existingDetails, !details.waits.isEmpty else { return }
+        let waits = details.waits
+        for wait in waits {
+            if wait.isOver {
+                forget(wait)
+            } else if let verdict = wait.verdict {
+                forget(wait)
+                wait.complete(verdict)
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+import Sluice
+
+/// Received bytes that come by themselves: in pieces (`push`) or by line (`lines`).
+extension Session {
+    /// The most bytes of one piece, and of a line that has no end.
+    private static let pieceSize = 64 * 1024
+
+    func setDelivery(_ delivery: Delivery, base64: Bool, for entry: HandleEntry) throws(SocketError) {
+        deliveringHandles += (delivery == .pull ? 0 : 1) - (entry.delivery == .pull ? 0 : 1)
+        // What is not delivered because the client lags must stay with the sender, not in memory.
+        if delivery != .pull, entry.readBufferSize == 0 { try entry.setReadBufferSize(Self.pieceSize) }
+        entry.delivery = delivery
+        entry.deliversBase64 = base64
+        if delivery != .pull { deliver(entry) }
+    }
+
+    /// Sends what a socket has received. False for an event that the client does not get.
+    func preparesDelivery(of event: Event, _ entry: HandleEntry) -> Bool {
+        switch event {
+        case .readyRead, .lineAvailable:
+            deliver(entry)
+            return false
+        case .readChannelFinished, .disconnected:
+            deliver(entry, isEnd: true)
+        default:
+            break
+        }
+        return entry.subscribed.contains(EventMask(event.type))
+    }
+
+    /// Sends what may be sent now. At the end of the stream that is everything, incomplete lines and characters too.
+    func deliver(_ entry: HandleEntry, isEnd: Bool = false) {
+        guard let socket = entry.socket, phase < .finishing else { return }
+        while !isHeldBack || isEnd, entry.delivery != .pull, phase < .finishing {
+            guard let size = nextSize(of: socket, entry, isEnd: isEnd), let bytes = try? socket.read(maxSize: size), !bytes.isEmpty else { return }
+            let type: EventType = entry.delivery == .lines ? .line : .data
+            send { output in
+                output.append("{\"jsonrpc\":\"2.0\",\"method\":\"")
+                Self.writeHead(of: type, from: socket, to: output)
+                output.append(byte: UInt8(ascii: ","))
+                bytes.withUnsafeBytes { output.append(dataMembers: $0, asBase64: entry.deliversBase64) }
+                output.append("}}")
+            }
+        }
+    }
+
+    /// How many bytes the next piece has; nil when none is ready.
+    private func nextSize(of socket: Socket, _ entry: HandleEntry, isEnd: Bool) -> Int? {
+        let available = min(socket.bytesAvailable, Self.pieceSize)
+        guard available > 0 else { return nil }
+        let isFull = available == Self.pieceSize || (entry.readBufferSize > 0 && socket.bytesAvailable >= entry.readBufferSize)
+        if entry.delivery == .lines {
+            if socket.canReadLine {
+                let length = socket.lineLength(maxSize: Self.pieceSize)
+                return length > 0 ? length : nil
+            }
+            return isEnd || isFull ? available : nil
+        }
+        guard !entry.deliversBase64, !isEnd, let bytes = try? socket.peek(maxSize: available) else { return available }
+        // A character that is not complete waits for its rest, so that text stays text.
+        let tail = bytes.withUnsafeBytes { incompleteUTF8Tail($0) }
+        return available > tail ? available - tail : (isFull ? available : nil)
+    }
+}

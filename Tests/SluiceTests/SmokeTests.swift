@@ -1,0 +1,6 @@
+import Testing
+@testable import Sluice
+
+@Suite struct Smoke {
+    @Test func loopMakes() throws { _ = try EventLoop() }
+}

@@ -1,0 +1,69 @@
+"""Compares two traces object by object: order matters within an object, never between objects.
+
+What is not compared: the wording of errors (only whether there is one), and, over a face that cannot know it, from which call a signal came.
+"""
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Any, Dict, List
+Objects = Dict[str, List[Dict[str, Any]]]
+# What the reference says where there has been no error; the project says NoError, and nothing.
+_SILENT_TEXTS = ("", "Unknown error")
+_SILENT_ERROR = "UnknownSocketError"
+
+
+def _worded(text: Any) -> str:
+    return "" if text in _SILENT_TEXTS else "<text>"
+
+
+def _without_error(events: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """The reference's number for "no error yet" is also the one for an unknown error; it means the former until an object reports the latter."""
+    unknown = False
+    out = []
+    for event in events:
+        if event["ev"] == "signal" and event["name"] in ("errorOccurred", "acceptError"):
+            unknown = event["args"] == [_SILENT_ERROR]
+        elif not unknown:
+            if event["ev"] == "get" and event["name"] in ("error", "serverError") and event["value"] == _SILENT_ERROR:
+                event = {**event, "value": "NoError"}
+            elif event["ev"] == "snapshot":
+                values = {k: "NoError" if k in ("error", "serverError") and v == _SILENT_ERROR else v for k, v in event["values"].items()}
+                event = {**event, "values": values}
+        out.append(event)
+    return out
+
+
+def prepared(objects: Objects, contexts: bool, reference: bool) -> Objects:
+    """The part of a trace that is compared.  contexts: whether the face knows from which call a signal came."""
+    out: Objects = {}
+    for name, events in objects.items():
+        kept = []
+        for event in _without_error(events) if reference else events:
+            event = {k: v for k, v in event.items() if contexts or k != "in"}
+            if "errorString" in event:
+                event["errorString"] = _worded(event["errorString"])
+            if event["ev"] == "get" and event["name"] == "errorString":
+                event["value"] = _worded(event["value"])
+            if event["ev"] == "snapshot":
+                event["values"] = {k: _worded(v) if k == "errorString" else v for k, v in event["values"].items()}
+            kept.append(event)
+        out[name] = kept
+    return out
+
+
+def _line(event: Dict[str, Any]) -> str:
+    rest = {k: v for k, v in event.items() if k not in ("ev", "name")}
+    return " ".join(str(event[k]) for k in ("ev", "name") if k in event) + " " + json.dumps(rest, sort_keys=True)
+
+
+def differences(wanted: Objects, got: Objects) -> List[str]:
+    """The differences as lines of text; none when both say the same."""
+    lines: List[str] = []
+    for name in sorted(set(wanted) | set(got)):
+        a = [_line(e) for e in wanted.get(name, [])]
+        b = [_line(e) for e in got.get(name, [])]
+        if a != b:
+            lines.append("object %s (- wanted, + got):" % name)
+            lines += ["    " + d for d in difflib.unified_diff(a, b, lineterm="", n=2) if not d.startswith(("---", "+++"))]
+    return lines

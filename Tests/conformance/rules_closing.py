@@ -1,0 +1,166 @@
+"""Rules about the end of connections: nothing that was written or received vanishes."""
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional
+
+import vocabulary
+from differences import Event, View, rule
+from rules_order import set_values
+
+_BROKEN = ("RemoteHostClosedError", "PeerClosedError")
+
+
+def _signal(like: Event, name: str, state: str, is_open: bool, context: str, *arguments: Any) -> Event:
+    out = {"obj": like["obj"], "step": like["step"], "ev": "signal", "name": name, "state": state, "open": is_open, "in": context}
+    return {**out, "args": list(arguments)} if arguments else out
+
+
+@rule("failed-write-keeps-received")
+def failed_write_keeps_received(view: View) -> None:
+    """A connection that breaks while it is written to ends as one that breaks while it is read: the device stays open, and what was received
+    stays readable."""
+    i = 0
+    while i < len(view.events):
+        event = view.events[i]
+        i += 1
+        if not (view.is_signal(i - 1, "errorOccurred") and event["args"][0] in _BROKEN):
+            continue
+        following = [j for j in view.later(i - 1, event["obj"]) if view.events[j]["ev"] == "signal" and view.events[j]["in"] == event["in"]]
+        if len(following) < 2:
+            continue
+        first, second = following[0], following[1]
+        if view.is_signal(first, "aboutToClose") and view.is_signal(second, "stateChanged", "UnconnectedState"):
+            change = second
+        elif view.is_signal(first, "stateChanged", "UnconnectedState") and view.states[first] == "ConnectedState":
+            change = first    # a local socket: open as it should be, but without Closing
+        else:
+            continue
+        held = _held(view, i - 1)
+        for j in range(i, len(view.events)):
+            part = view.events[j]
+            if part["obj"] != event["obj"]:
+                continue
+            if part["ev"] == "call" and part["name"] in ("connectToHost", "connectToServer", "close", "abort"):
+                break
+            if part["ev"] == "signal" and "open" in part:
+                part["open"] = True
+            set_values(part, {"isOpen": True, "openMode": held["openMode"], "isReadable": True, "isWritable": True})
+            _give_back(part, held)
+        if view.is_signal(first, "aboutToClose"):
+            if view.states[first] == "ConnectedState":
+                view.events[first] = _signal(event, "stateChanged", "ClosingState", True, event["in"], "ClosingState")
+            else:
+                del view.events[first]
+        else:
+            view.events.insert(change, _signal(event, "stateChanged", "ClosingState", True, event["in"], "ClosingState"))
+        view.refresh()
+
+
+def _held(view: View, index: int) -> Dict[str, Any]:
+    """What an object has received and not read before that moment, as far as the scenario tells: raw peers' sends to it, less its reads."""
+    name = view.events[index]["obj"]
+    held = b""
+    peer = None
+    last_accept = None
+    for event in view.events[:index]:
+        if event["ev"] == "call" and event["name"] == "accept" and isinstance(event.get("ret"), str):
+            last_accept = event["ret"][8:-1]
+        if event["ev"] == "until" and event["obj"] == name:
+            peer = peer or last_accept
+        if event["ev"] == "call" and event["name"] == "send" and event["obj"] in (peer, last_accept):
+            held += vocabulary.payload(event["args"][0])
+        if event["obj"] == name and event["ev"] == "call" and event["name"] in ("read", "readAll", "readLine", "skip"):
+            ret = event["ret"]
+            held = held[ret if isinstance(ret, int) else len(vocabulary.payload(ret)) if ret and "utf8" in ret else 0:]
+    return {"data": held, "openMode": "ReadWrite"}
+
+
+def _give_back(event: Event, held: Dict[str, Any]) -> None:
+    """Corrects getters and reads behind a failed write by what is held."""
+    data: bytes = held["data"]
+    line = b"\n" in data
+    set_values(event, {"bytesAvailable": len(data), "atEnd": not data, "canReadLine": line})
+    if event["ev"] == "call" and event["name"] == "readAll":
+        event["ret"] = {"utf8": data.decode()}
+        held["data"] = b""
+
+
+@rule("half-close-sends-queued")
+def half_close_sends_queued(view: View) -> None:
+    """When the peer ends its side, what is queued is still sent, in ClosingState."""
+    for name in [n for n, k in view.kinds.items() if k in ("socket", "local")]:
+        lost = _lost(view, name)
+        if not lost:
+            continue
+        ended: Optional[int] = None
+        for i, event in enumerate(view.events):
+            if event["obj"] == name and view.is_signal(i, "stateChanged", "ClosingState"):
+                previous = [j for j in range(i) if view.events[j]["obj"] == name and view.events[j]["ev"] == "signal"]
+                if previous and view.is_signal(previous[-1], "errorOccurred") and view.events[previous[-1]]["args"][0] in _BROKEN:
+                    ended = i
+        if ended is None:
+            continue
+        event = view.events[ended]
+        view.events.insert(view.handler_end(ended), _signal(event, "bytesWritten", "ClosingState", event["open"], event["in"], len(lost)))
+        peer = _half_closed_by(view)
+        for part in view.events[ended:]:
+            if part["obj"] == peer and part["ev"] == "call" and part["name"] == "recvUntilEof" and isinstance(part["ret"], list):
+                before = part["ret"][0]
+                if "utf8" in before:
+                    part["ret"] = [{"utf8": before["utf8"] + lost.decode()}, "eof"]
+        view.refresh()
+
+
+def _half_closed_by(view: View) -> Optional[str]:
+    closers = [e["obj"] for e in view.events if e["ev"] == "call" and e["name"] == "shutdownWrite" and view.kinds.get(e["obj"]) == "peer"]
+    return closers[0] if len(closers) == 1 else None
+
+
+def _lost(view: View, name: str) -> bytes:
+    """What the object wrote and never sent although the peer had only ended its own side; nothing when there is more to it than that."""
+    if _half_closed_by(view) is None:
+        return b""
+    if any(e["ev"] == "call" and e["name"] in ("rst", "abort") or e["ev"] == "deleted" for e in view.events):
+        return b""
+    if sum(1 for i in range(len(view.events)) if view.events[i]["obj"] == name and view.is_signal(i, "connected")) > 1:
+        return b""
+    written: List[bytes] = []
+    sent = 0
+    for event in view.events:
+        if event["obj"] != name:
+            continue
+        if event["ev"] == "call" and event["name"] == "write" and isinstance(event["ret"], int) and event["ret"] > 0:
+            written.append(vocabulary.payload(event["args"][0]))
+        elif event["ev"] == "signal" and event["name"] == "bytesWritten":
+            sent += event["args"][0]
+    return b"".join(written)[sent:]
+
+
+@rule("bytes-written-adds-up")
+def bytes_written_adds_up(view: View) -> None:
+    """What a flush inside bytesWritten, or a write of an unbuffered socket, sends is announced: when the handler or the turn has ended."""
+    i = 0
+    while i < len(view.events):
+        event = view.events[i]
+        i += 1
+        if event["ev"] != "call" or view.kinds.get(event["obj"]) not in ("socket", "local"):
+            continue
+        inside = "%s.bytesWritten" % event["obj"]
+        if event["name"] == "flush" and event["ret"] is True and event.get("within") == inside:
+            signal = max(j for j in range(i) if view.events[j]["obj"] == event["obj"] and view.is_signal(j, "bytesWritten"))
+            end = view.handler_end(signal)
+            amount = sum(e["ret"] for e in view.events[signal:end] if e["obj"] == event["obj"] and e["ev"] == "call" and e["name"] == "write"
+                         and e.get("within") == inside and e["ret"] > 0)
+            first = view.events[signal]
+            view.events.insert(end, _signal(first, "bytesWritten", first["state"], first["open"], first["in"], amount))
+            view.refresh()
+        elif event["name"] == "write" and isinstance(event["ret"], int) and event["ret"] > 0 and _unbuffered(view, event["obj"]):
+            # It is told in the next turn of the loop: before the object's first event of a later step that runs the loop.
+            later = [j for j in view.later(i - 1, event["obj"]) if view.events[j]["ev"] in ("signal", "until") and view.events[j].get("in", "loop") == "loop"]
+            place = later[0] if later else len(view.events)
+            view.events.insert(place, _signal({**event, "step": event["step"] + 1}, "bytesWritten", "ConnectedState", True, "loop", event["ret"]))
+            view.refresh()
+
+
+def _unbuffered(view: View, name: str) -> bool:
+    return any(e["obj"] == name and e["ev"] == "call" and e["name"] == "connectToHost" and "Unbuffered" in str(e["args"][2:3]) for e in view.events)

@@ -1,0 +1,112 @@
+"""Rules about single values: what is valid, what is an error, and when it is over."""
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+from differences import View, rule
+from rules_order import set_values
+
+_LIVE = ("ConnectedState", "ClosingState", "BoundState")
+
+
+@rule("failed-bind-leaves-no-descriptor")
+def failed_bind_leaves_no_descriptor(view: View) -> None:
+    """Neither a failed bind nor a failed listen leaves a descriptor behind."""
+    listening: Dict[str, bool] = {}
+    for i, event in enumerate(view.events):
+        kind = view.kinds.get(event["obj"])
+        if event["ev"] == "call" and event["name"] == "listen":
+            listening[event["obj"]] = event["ret"] or listening.get(event["obj"], False)
+        dead = view.states[i] == "UnconnectedState" if kind in ("socket", "local") else not listening.get(event["obj"], False)
+        if kind not in (None, "peer") and dead and event["ev"] in ("get", "snapshot"):
+            values = event["values"] if event["ev"] == "snapshot" else {event["name"]: event["value"]}
+            if values.get("socketDescriptor") == "<fd>":
+                set_values(event, {"socketDescriptor": -1})
+
+
+@rule("is-valid")
+def is_valid(view: View) -> None:
+    """isValid is true while there is a live descriptor, and only then."""
+    for i, event in enumerate(view.events):
+        if view.kinds.get(event["obj"]) not in ("socket", "local") or event["ev"] not in ("get", "snapshot"):
+            continue
+        state = event["values"].get("state", view.states[i]) if event["ev"] == "snapshot" else view.states[i]
+        set_values(event, {"isValid": state in _LIVE})
+
+
+@rule("error-is-cleared")
+def error_is_cleared(view: View) -> None:
+    """error is NoError again after a success of the same kind of call: a wait after a time-out, a bind, a listen."""
+    group: Dict[str, str] = {}    # what the object's error came from
+    cleared: Dict[str, bool] = {}
+    for event in view.events:
+        name = event["obj"]
+        if event["ev"] == "signal" and event["name"] == "errorOccurred":
+            cleared[name] = False
+            group[name] = "wait" if event["args"] == ["SocketTimeoutError"] else event["in"].split(".")[-1]
+        elif event["ev"] == "call":
+            if event["name"] == "listen":
+                if event["ret"]:
+                    cleared[name] = group.get(name) == "listen" or cleared.get(name, False)
+                else:
+                    group[name], cleared[name] = "listen", False
+            elif event["name"].startswith("waitFor") and event["ret"] in (True, [True, False]) and group.get(name) == "wait":
+                cleared[name] = True
+            elif event["name"] == "bind" and event["ret"] and group.get(name) == "bind":
+                cleared[name] = True
+        elif cleared.get(name):
+            set_values(event, {"error": "NoError", "serverError": "NoError", "errorString": ""})
+
+
+@rule("connect-arguments")
+def connect_arguments(view: View) -> None:
+    """An empty host is EmptyHostNameError and port 0 PortNumberOutOfRangeError, told as other failed connects are, without a try."""
+    why: Dict[str, str] = {}
+    drop: List[int] = []
+    for i, event in enumerate(view.events):
+        name = event["obj"]
+        if view.kinds.get(name) != "socket":
+            continue
+        if event["ev"] == "call" and event["name"] == "connectToHost":
+            arguments = event["args"]
+            why.pop(name, None)
+            if arguments[0] == "":
+                why[name] = "EmptyHostNameError"
+            elif arguments[1] == 0:
+                why[name] = "PortNumberOutOfRangeError"
+                drop += [j for j in range(i) if view.events[j]["obj"] == name and view.events[j]["step"] == event["step"]
+                         and (view.is_signal(j, "hostFound") or view.is_signal(j, "stateChanged", "ConnectingState"))]
+        elif name in why:
+            if event["ev"] == "signal" and event["name"] == "errorOccurred":
+                event["args"] = [why[name]]
+            if event["ev"] in ("get", "snapshot"):
+                values: Dict[str, Any] = event["values"] if event["ev"] == "snapshot" else {event["name"]: event["value"]}
+                if values.get("state") == "ConnectingState":
+                    set_values(event, {"state": "HostLookupState"})
+                if values.get("error") in ("HostNotFoundError", "ConnectionRefusedError"):
+                    set_values(event, {"error": why[name]})
+    for j in reversed(drop):
+        del view.events[j]
+
+
+@rule("refused-is-operation-error")
+def refused_is_operation_error(view: View) -> None:
+    """A bind on a bound or connected socket, and a listen on a listening server, are OperationError."""
+    refused: Dict[str, bool] = {}
+    listening: Dict[str, bool] = {}
+    for i, event in enumerate(view.events):
+        name, kind = event["obj"], view.kinds.get(event["obj"])
+        if kind == "socket" and view.is_signal(i, "errorOccurred") and event["in"] == name + ".bind" and view.states[i] in _LIVE:
+            event["args"], event["errorString"] = ["OperationError"], "refused"
+            refused[name] = True
+        elif view.is_signal(i, "errorOccurred"):
+            refused[name] = False
+        elif kind in ("server", "localserver") and event["ev"] == "call" and event["name"] == "listen":
+            refused[name] = listening.get(name, False)
+            listening[name] = listening.get(name, False) or bool(event["ret"])
+        elif event["ev"] == "call" and event["name"] in ("close", "connectToHost", "waitForNewConnection"):
+            refused[name] = False
+            if event["name"] == "close":
+                listening[name] = False
+        elif refused.get(name):
+            set_values(event, {"error": "OperationError", "serverError": "OperationError", "errorString": "refused"})

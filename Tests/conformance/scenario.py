@@ -1,0 +1,443 @@
+"""Plays a scenario through a face and records what happens."""
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Optional
+
+import peers
+import vocabulary
+from face import Face, FaceError, Notice, Outcome
+from record import Record
+from vocabulary import Port
+
+_COMPARISONS: Dict[str, Callable[[Any, Any], bool]] = {
+    "<": lambda a, b: a < b, ">": lambda a, b: a > b, "==": lambda a, b: a == b, "<=": lambda a, b: a <= b, ">=": lambda a, b: a >= b,
+    "!=": lambda a, b: a != b}
+_PORT_GETTERS = ("localPort", "peerPort", "serverPort", "port")
+_INVALID_HANDLE = vocabulary.ERRORS["InvalidHandleError"]
+
+
+@dataclass
+class Target:
+    """Something a scenario has given a name: an object of ours (kind, handle) or a peer."""
+    kind: str
+    handle: int = 0
+    peer: Any = None
+    waiting: bool = False    # its handle has been asked for and has not come yet
+
+
+@dataclass
+class Destroyed(Exception):
+    """A step named an object that is gone."""
+    step: Dict[str, Any] = field(default_factory=dict)
+
+
+class Player:
+    """One run of one scenario."""
+
+    def __init__(self, scenario: Dict[str, Any], face: Face, record: Record, dropped: set, left_out: Callable[[str, str, list], Optional[str]]):
+        self.scenario, self.face, self.record, self.dropped, self.left_out = scenario, face, record, dropped, left_out
+        self.targets: Dict[str, Target] = {}
+        self.names: Dict[int, str] = {}    # handle -> name
+        self.saved: Dict[str, Any] = {}
+        self.counts: Dict[Any, int] = {}
+        self.handlers: Dict[Any, List[Dict[str, Any]]] = {}
+        self.context = ["loop"]
+        self.deleting = ""
+        face.listener = self.notice
+
+    # -- signals ------------------------------------------------------------------------------------------------------------------------
+    def notice(self, notice: Notice) -> None:
+        """Records a signal, then plays the steps that wait for it."""
+        name = self.names.get(notice.handle)
+        if name is None or name in self.dropped:
+            return
+        kind = self.targets[name].kind if name in self.targets else "socket"
+        if notice.name not in vocabulary.SIGNALS[kind]:
+            return
+        fields: Dict[str, Any] = {}
+        if notice.name == "stateChanged":
+            fields["args"] = [vocabulary.STATES[notice.value] + "State"]
+        elif notice.name in ("errorOccurred", "acceptError"):
+            fields["args"] = [vocabulary.error_name(notice.error, kind)]
+        elif notice.name == "bytesWritten":
+            fields["args"] = [notice.value]
+        if kind in ("socket", "local"):
+            if self.deleting == name:
+                fields["state"] = "<destroyed>"
+            else:
+                fields["state"] = vocabulary.STATES[notice.state] + "State"
+                fields["open"] = notice.is_open
+                if notice.name == "errorOccurred":
+                    fields["errorString"] = notice.message
+        self.record.add(name, "signal", name=notice.name, **fields, **{"in": self.context[-1]})
+        key = (name, notice.name)
+        self.counts[key] = self.counts.get(key, 0) + 1
+        for handler in list(self.handlers.get(key, [])):
+            if handler.get("once"):
+                self.handlers[key].remove(handler)
+            self.steps(handler.get("do", []), "%s.%s" % key)
+
+    # -- the loop -----------------------------------------------------------------------------------------------------------------------
+    def pump(self, milliseconds: float, condition: Optional[Callable[[], bool]] = None) -> bool:
+        """Runs the event loop; peers call it while they wait."""
+        self.face.settle()
+        if condition and condition():
+            return True
+        self.context.append("loop")
+        try:
+            return self.face.run(milliseconds, condition)
+        finally:
+            self.context.pop()
+
+    # -- names and values ---------------------------------------------------------------------------------------------------------------
+    def target(self, name: str) -> Target:
+        target = self.targets.get(name)
+        if target is not None and target.waiting:
+            self.face.settle()
+            target = self.targets.get(name)
+        if target is None:
+            raise Destroyed()
+        return target
+
+    def getter(self, text: str, arguments: Optional[list] = None) -> Any:
+        """The value of "object.method" now, in its raw form; ports and descriptors are numbers."""
+        name, method = text.split(".")
+        target = self.target(name)
+        if target.peer is not None:
+            return getattr(target.peer, method)(*(arguments or []))
+        op = vocabulary.operation(target.kind, method, arguments or [])
+        if op is None:
+            raise ValueError("unknown method %s" % text)
+        outcome = self.face.ask(op, target.handle, vocabulary.arguments(op, method, arguments or []))
+        if outcome.error is not None and op.result not in ("success", "count", "data", "all", "line", "char", "value"):
+            return None
+        value = vocabulary.printed(op.result, target.kind, outcome.value, outcome.error, bool(arguments))
+        if op.result == "descriptor":
+            return outcome.value
+        return value.number if isinstance(value, Port) else value
+
+    def resolve(self, value: Any) -> Any:
+        if isinstance(value, str):
+            if value == "$tmp":
+                return self.record.folder
+            match = re.fullmatch(r"\$([A-Za-z_]\w*)\.(\w+)", value)
+            if match:
+                return self.getter(value[1:])
+            match = re.fullmatch(r"\$([A-Za-z_]\w*)", value)
+            if match:
+                name = match.group(1)
+                if name not in self.saved:
+                    self.face.settle()
+                return self.saved[name] if name in self.saved else self.target(name)
+            return re.sub(r"\$\{([^}]*)\}", self.filled, value)
+        if isinstance(value, dict):
+            if "addr" in value:
+                return vocabulary.ADDRESSES.get(value["addr"], value["addr"])
+            if set(value) & {"utf8", "base64", "hex", "repeat"}:
+                return self.resolve(value["utf8"]).encode() if "utf8" in value else vocabulary.payload(value)
+        return value
+
+    def filled(self, match: "re.Match[str]") -> str:
+        word = match.group(1)
+        return self.record.folder if word == "tmp" else self.record.unique if word == "uniq" else str(self.resolve("$" + word))
+
+    def deep(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self.deep(v) for v in value]
+        if isinstance(value, dict) and not set(value) & {"addr", "utf8", "base64", "hex", "repeat"}:
+            return {k: self.deep(v) for k, v in value.items()}
+        return self.resolve(value)
+
+    def shown(self, value: Any, method: str = "") -> Any:
+        """A value on its way into the record: objects by name, ports marked."""
+        if isinstance(value, Target) or type(value).__module__ == "peers":
+            for name, target in self.targets.items():
+                if target is value or target.peer is value:
+                    return "<object:%s>" % name
+            return "<object>"
+        if isinstance(value, (list, tuple)):
+            out = [self.shown(v) for v in value]
+            if len(out) == 3 and isinstance(out[0], bytes) and isinstance(out[1], str) and isinstance(out[2], int):
+                out[2] = Port(out[2])
+            return out
+        if method in _PORT_GETTERS and isinstance(value, int):
+            return Port(value)
+        return value
+
+    def learn_ports(self) -> None:
+        """Finds out whose the ports are that may come up in the record."""
+        known = set(self.record.ports.values())
+        for name, target in list(self.targets.items()):
+            if target.peer is not None:
+                for extra, label in (("port", name), ("bindPort", name + ".bindPort"), ("udpPort", name + ".udpPort")):
+                    if hasattr(target.peer, extra) and label not in known:
+                        try:
+                            self.record.learn_port(getattr(target.peer, extra)(), label)
+                        except OSError:
+                            continue
+            elif target.kind in ("socket", "server") and name not in self.dropped and not target.waiting:
+                def learned(outcome: Outcome, name: str = name) -> None:
+                    self.record.learn_port(outcome.value, name)
+                word = "localPort" if target.kind == "socket" else "serverPort"
+                self.face.request(vocabulary.METHODS[target.kind][word], target.handle, {}, learned)
+
+    def add(self, name: str, target: Target) -> None:
+        for key in [k for k in self.counts if k[0] == name]:
+            del self.counts[key]
+        self.targets[name] = target
+        if target.peer is None:
+            self.names[target.handle] = name
+            if not target.waiting:
+                self.face.watch(target.handle)
+
+    # -- steps --------------------------------------------------------------------------------------------------------------------------
+    def steps(self, many: List[Dict[str, Any]], nested: Optional[str] = None) -> None:
+        for index, step in enumerate(many):
+            if nested is None:
+                self.record.step = index
+            if self.concerns_dropped(step):
+                continue
+            try:
+                self.one(step, nested)
+            except Destroyed:
+                subject = str(step.get("call", step.get("get", "-"))).split(".")[0]
+                self.record.add(subject, "raised", what="RuntimeError", step_text=json.dumps(step)[:80])
+
+    def concerns_dropped(self, step: Dict[str, Any]) -> bool:
+        for word in ("call", "get", "check", "until", "untilValue", "on", "delete", "snapshot"):
+            subject = step.get(word)
+            if isinstance(subject, str) and subject.split(".")[0] in self.dropped:
+                return True
+        return step.get("as") in self.dropped
+
+    def one(self, step: Dict[str, Any], nested: Optional[str]) -> None:
+        where = {"within": nested} if nested else {}
+        for word in ("new", "call", "get", "check", "snapshot", "until", "untilValue", "delete"):
+            if word in step:
+                getattr(self, "step_" + word)(step, where)
+                return
+        if "pump" in step:
+            self.pump(step["pump"])
+        elif "sys" in step:
+            arguments = [self.resolve(a) for a in step.get("args", [])]
+            self.face.settle()
+            value = self.face.sys(step["sys"], arguments)
+            if value is not None:
+                self.record.add("sys", "sys", name=step["sys"], value=value)
+        elif "on" in step:
+            name, signal = step["on"].split(".")
+            self.handlers.setdefault((name, signal), []).append(step)
+
+    def step_new(self, step: Dict[str, Any], where: Dict[str, str]) -> None:
+        name, new = step["as"], step["new"]
+        if new in peers.PEERS:
+            options = {k: self.deep(v) for k, v in step.items() if k not in ("new", "as")}
+            self.face.settle()
+            self.add(name, Target("peer", peer=peers.PEERS[new](self.pump, **options)))
+            self.learn_ports()
+            return
+        kind, noun = vocabulary.KINDS[new]
+        outcome = self.face.ask(vocabulary.CREATE[noun], 0)
+        if outcome.error is not None:
+            raise FaceError("%s.create failed: error %d" % (noun, outcome.error))
+        self.add(name, Target(kind, outcome.value))
+
+    def step_call(self, step: Dict[str, Any], where: Dict[str, str]) -> None:
+        name, method = step["call"].split(".")
+        raw = step.get("args", [])
+        target = self.target(name)
+        if target.peer is not None:
+            return self.call_peer(step, target, method, raw, where)
+        if self.left_out(target.kind, method, raw):
+            return
+        op = vocabulary.operation(target.kind, method, raw)
+        if op is None:
+            raise ValueError("unknown method %s" % step["call"])
+        resolved = [self.resolve(a) for a in raw]
+        values = vocabulary.arguments(op, method, [a.handle if isinstance(a, Target) else a for a in resolved])
+        step_number = self.record.step
+        accepted: Optional[Target] = None
+        if op.result == "handle":
+            accepted = Target(vocabulary.ACCEPTED_KIND[target.kind], waiting=True)
+            if "as" in step and self.targets.get(step["as"]) is None:
+                self.targets[step["as"]] = accepted
+        self.context.append(step["call"])
+        start = time.monotonic()
+
+        def done(outcome: Outcome) -> None:
+            elapsed = (time.monotonic() - start) * 1000
+            if outcome.error == _INVALID_HANDLE and op.result != "nothing":
+                self.record.add(name, "raised", what="RuntimeError", step_text=json.dumps(step)[:80])
+                return
+            if accepted is not None:
+                value = self.took(step, accepted, outcome)
+            else:
+                value = vocabulary.printed(op.result, target.kind, outcome.value, outcome.error, bool(raw))
+                if "as" in step and value is not None:
+                    self.saved[step["as"]] = outcome.value if op.result == "descriptor" else value.number if isinstance(value, Port) else value
+            entry = self.record.add(name, "call", name=method, **({"args": raw} if raw else {}), ret=self.recorded(step, value))
+            entry["step"] = step_number
+            if "elapsed" in step:
+                entry["elapsedOk"] = step["elapsed"][0] <= elapsed <= step["elapsed"][1]
+            entry.update(where)
+        try:
+            self.face.request(op, target.handle, values, done)
+            if op.name.startswith(("socket.waitFor", "server.waitFor")):
+                self.face.settle()
+        finally:
+            self.context.pop()
+
+    def took(self, step: Dict[str, Any], accepted: Target, outcome: Outcome) -> Optional[str]:
+        """The accepted socket came (or none did): it gets its name, and its recording begins."""
+        handle = outcome.value or 0
+        known = self.names.get(handle) if handle else None
+        if "as" in step and self.targets.get(step["as"]) is accepted and not handle:
+            del self.targets[step["as"]]
+        if not handle:
+            return None
+        accepted.handle, accepted.waiting = handle, False
+        if known is not None:
+            return "<object:%s>" % known
+        if "as" not in step:
+            return "<object>"
+        self.add(step["as"], accepted)
+        return "<object:%s>" % step["as"]
+
+    def call_peer(self, step: Dict[str, Any], target: Target, method: str, raw: list, where: Dict[str, str]) -> None:
+        name = step["call"].split(".")[0]
+        arguments = [self.resolve(a) for a in raw]
+        self.face.settle()
+        start = time.monotonic()
+        value = getattr(target.peer, method)(*arguments)
+        elapsed = (time.monotonic() - start) * 1000
+        if "as" in step and value is not None:
+            if type(value).__module__ == "peers":
+                self.add(step["as"], Target("peer", peer=value))
+                self.learn_ports()
+            else:
+                self.saved[step["as"]] = value
+        entry = self.record.add(name, "call", name=method, **({"args": raw} if raw else {}), ret=self.recorded(step, self.shown(value, method)))
+        if "elapsed" in step:
+            entry["elapsedOk"] = step["elapsed"][0] <= elapsed <= step["elapsed"][1]
+        entry.update(where)
+
+    @staticmethod
+    def recorded(step: Dict[str, Any], value: Any) -> Any:
+        mode = step.get("record")
+        if mode == "none":
+            return "<ignored>"
+        if mode == "first":
+            return value[0]
+        if mode == "sign":
+            return None if value is None else ">0" if value > 0 else "0" if value == 0 else "<0"
+        return value
+
+    def fetch(self, name: str, method: str, arguments: list, deliver: Callable[[Any], None]) -> None:
+        """Gets a value in its printed form and hands it to deliver, now or when the face settles."""
+        target = self.target(name)
+        if target.peer is not None:
+            self.face.settle()
+            deliver(self.shown(getattr(target.peer, method)(*arguments), method))
+            return
+        op = vocabulary.operation(target.kind, method, arguments)
+        if op is None:
+            raise ValueError("unknown method %s.%s" % (name, method))
+        if not self.face.provides(op.name):
+            return
+        self.face.request(op, target.handle, vocabulary.arguments(op, method, arguments),
+                          lambda outcome: deliver(vocabulary.printed(op.result, target.kind, outcome.value, outcome.error, bool(arguments))))
+
+    def step_get(self, step: Dict[str, Any], where: Dict[str, str]) -> None:
+        wanted = step["get"] if isinstance(step["get"], list) else [step["get"]]
+        number = self.record.step
+        for text in wanted:
+            name, method = text.split(".")
+            if name in self.dropped or self.left_out(self.target(name).kind, method, []):
+                continue
+
+            def deliver(value: Any, name: str = name, method: str = method) -> None:
+                self.record.add(name, "get", name=method, value=self.recorded(step, value), **where)["step"] = number
+            self.fetch(name, method, [self.resolve(a) for a in step.get("args", [])], deliver)
+            if method in _PORT_GETTERS:
+                self.learn_ports()
+
+    def step_check(self, step: Dict[str, Any], where: Dict[str, str]) -> None:
+        name, method = step["check"].split(".")
+        value = self.getter(step["check"], [self.resolve(a) for a in step.get("args", [])])
+        ok = _COMPARISONS[step["op"]](value, self.resolve(step["value"]))
+        self.record.add(name, "check", name=method, op=step["op"], against=step["value"], ok=ok, **where)
+
+    def step_snapshot(self, step: Dict[str, Any], where: Dict[str, str]) -> None:
+        number = self.record.step
+        for name in step["snapshot"] if isinstance(step["snapshot"], list) else [step["snapshot"]]:
+            if name in self.dropped:
+                continue
+            values: Dict[str, Any] = {}
+            methods = vocabulary.SNAPSHOTS[self.target(name).kind]
+            for method in methods:
+                def deliver(value: Any, name: str = name, method: str = method, values: Dict[str, Any] = values,
+                            last: bool = method == methods[-1]) -> None:
+                    values[method] = value
+                    if last:
+                        self.record.add(name, "snapshot", values=values, **where)["step"] = number
+                self.fetch(name, method, [], deliver)
+        self.learn_ports()
+
+    def step_until(self, step: Dict[str, Any], where: Dict[str, str]) -> None:
+        name, signal = step["until"].split(".")
+        wanted = step.get("count", 1)
+        self.target(name)
+        start = time.monotonic()
+        ok = self.pump(step.get("ms", 2000), lambda: self.counts.get((name, signal), 0) >= wanted)
+        elapsed = (time.monotonic() - start) * 1000
+        more: Dict[str, Any] = {"count": wanted} if wanted != 1 else {}
+        if "elapsed" in step:
+            more["elapsedOk"] = step["elapsed"][0] <= elapsed <= step["elapsed"][1]
+        self.record.add(name, "until", name=signal, **more, ok=ok, **where)
+        self.learn_ports()
+
+    def step_untilValue(self, step: Dict[str, Any], where: Dict[str, str]) -> None:
+        name, method = step["untilValue"].split(".")
+        if "is" in step:
+            wanted = self.resolve(step["is"])
+            ok = self.pump(step.get("ms", 2000), lambda: self.getter(step["untilValue"]) == wanted)
+        else:
+            wanted = self.resolve(step["atLeast"])
+            ok = self.pump(step.get("ms", 2000), lambda: self.getter(step["untilValue"]) >= wanted)
+        self.record.add(name, "until", name=method, **{k: step[k] for k in ("is", "atLeast") if k in step}, ok=ok, **where)
+        self.learn_ports()
+
+    def step_delete(self, step: Dict[str, Any], where: Dict[str, str]) -> None:
+        name = step["delete"]
+        target = self.target(name)
+        if target.peer is None:
+            self.learn_ports()
+            self.face.settle()
+            self.context.append(name + ".delete")
+            self.deleting = name
+            try:
+                self.face.ask(vocabulary.DESTROY, target.handle)
+            finally:
+                self.deleting = ""
+                self.context.pop()
+        del self.targets[name]
+        self.record.add(name, "deleted")
+
+    def play(self) -> None:
+        """Plays all steps, and gives what is still under way a moment."""
+        self.steps(self.scenario["steps"])
+        self.record.step += 1
+        self.pump(30)
+        self.learn_ports()
+        self.face.settle()
+
+    def close(self) -> None:
+        for target in self.targets.values():
+            if isinstance(target.peer, peers.ProxyProcess):
+                target.peer.close()
+            if isinstance(target.peer, peers.InProcess):
+                target.peer.stop()

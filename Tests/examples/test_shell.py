@@ -1,0 +1,28 @@
+"""The session in plain bash."""
+
+from support import EXAMPLES, ExampleTest, run
+
+SESSION = EXAMPLES / "shell" / "session.sh"
+
+
+class Shell(ExampleTest):
+    def test_a_line_comes_back(self):
+        result = run(SESSION, "localhost", self.line_server(), "a line")
+        self.assertRan(result)
+        self.assertEqual(result.stdout, "a line\n")
+
+    def test_characters_that_mean_something_to_json_or_the_shell(self):
+        for line in ('say "hello"', "back\\slash", "$HOME `id` 'x' *", "tab\there", "grüße, 世界"):
+            result = run(SESSION, "localhost", self.line_server(), line)
+            self.assertRan(result)
+            self.assertEqual(result.stdout, line + "\n")
+
+    def test_a_refused_connection_is_told(self):
+        result = run(SESSION, "127.0.0.1", self.unused_port(), "x")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("refused", result.stderr)
+
+    def test_usage(self):
+        result = run(SESSION)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("usage: session.sh HOST PORT LINE", result.stderr)

@@ -1,0 +1,196 @@
+"""The numbers of Sluice, by name.
+
+The values are those of the C header and never change. Answers carry the names; both forms are read here.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+from typing import Any, Dict, Type, TypeVar
+
+_E = TypeVar("_E", bound="_NamedNumber")
+_F = TypeVar("_F", bound="_NamedFlags")
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+@functools.lru_cache(maxsize=None)
+def _by_plain_name(kind: Type[enum.Enum]) -> Dict[str, Any]:
+    return {_plain(name): member for name, member in kind.__members__.items()}
+
+
+class _NamedNumber(enum.IntEnum):
+    @classmethod
+    def from_wire(cls: Type[_E], value: Any) -> _E:
+        """The member for a name as the sidecar sends it ("HostLookup"), or for a number."""
+        try:
+            if isinstance(value, str):
+                return _by_plain_name(cls)[_plain(value)]  # type: ignore[no-any-return]
+            return cls(value)
+        except (KeyError, ValueError):
+            raise ValueError(f"no {cls.__name__} is called {value!r}") from None
+
+
+class _NamedFlags(enum.IntFlag):
+    @classmethod
+    def from_wire(cls: Type[_F], value: Any) -> _F:
+        """The flags for a list of names as the sidecar sends it (["ReadOnly", "Unbuffered"]), or for a number."""
+        try:
+            if isinstance(value, int):
+                return cls(value)
+            names = _by_plain_name(cls)
+            result = cls(0)
+            for name in value:
+                result |= names[_plain(name)]
+            return result
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"no {cls.__name__} is called {value!r}") from None
+
+
+class SocketState(_NamedNumber):
+    UNCONNECTED = 0
+    HOST_LOOKUP = 1
+    CONNECTING = 2
+    CONNECTED = 3
+    BOUND = 4
+    LISTENING = 5
+    CLOSING = 6
+
+
+class ErrorCode(_NamedNumber):
+    """What went wrong: up to 32 the network's errors, from 100 on the caller's mistakes.
+
+    Each number has an exception class of its own, see :mod:`sluice.errors`.
+    """
+
+    NO_ERROR = 0
+    EMPTY_HOST_NAME = 1
+    PORT_NUMBER_OUT_OF_RANGE = 2
+    DATAGRAM_WRITE = 3
+    UNKNOWN = 9
+    CONNECTION_REFUSED = 10
+    REMOTE_HOST_CLOSED = 11
+    HOST_NOT_FOUND = 12
+    SOCKET_ACCESS = 13
+    SOCKET_RESOURCE = 14
+    SOCKET_TIMEOUT = 15
+    DATAGRAM_TOO_LARGE = 16
+    NETWORK = 17
+    ADDRESS_IN_USE = 18
+    SOCKET_ADDRESS_NOT_AVAILABLE = 19
+    UNSUPPORTED_SOCKET_OPERATION = 20
+    UNFINISHED_SOCKET_OPERATION = 21
+    PROXY_AUTHENTICATION_REQUIRED = 22
+    SSL_HANDSHAKE_FAILED = 23
+    PROXY_CONNECTION_REFUSED = 24
+    PROXY_CONNECTION_CLOSED = 25
+    PROXY_CONNECTION_TIMEOUT = 26
+    PROXY_NOT_FOUND = 27
+    PROXY_PROTOCOL = 28
+    OPERATION = 29
+    SSL_INTERNAL = 30
+    SSL_INVALID_USER_DATA = 31
+    TEMPORARY = 32
+    INVALID_HANDLE = 100
+    WRONG_KIND = 101
+    WRONG_THREAD = 102
+    INVALID_ARGUMENT = 103
+    INVALID_STATE = 104
+    LIMIT_REACHED = 105
+    CANCELLED = 106
+    NOT_PERMITTED = 107
+    OUT_OF_MEMORY = 108
+
+    @classmethod
+    def from_wire(cls, value: Any) -> ErrorCode:
+        if isinstance(value, str) and value.endswith("Error") and value != "NoError":
+            value = value[: -len("Error")]
+        return super().from_wire(value)
+
+
+class NetworkProtocol(_NamedNumber):
+    UNKNOWN = -1
+    IPV4 = 0
+    IPV6 = 1
+    ANY_IP = 2
+
+
+class SocketType(_NamedNumber):
+    UNKNOWN = -1
+    TCP = 0
+    UDP = 1
+    LOCAL = 2
+    TLS = 3
+
+
+class SocketOption(_NamedNumber):
+    LOW_DELAY = 0
+    KEEP_ALIVE = 1
+    MULTICAST_TTL = 2
+    MULTICAST_LOOPBACK = 3
+    TYPE_OF_SERVICE = 4
+    SEND_BUFFER_SIZE = 5
+    RECEIVE_BUFFER_SIZE = 6
+    PATH_MTU = 7
+    KEEP_ALIVE_IDLE = 8
+    KEEP_ALIVE_INTERVAL = 9
+    KEEP_ALIVE_COUNT = 10
+    USER_TIMEOUT = 11
+    BROADCAST = 12
+    QUICK_ACK = 13
+
+
+class ObjectKind(_NamedNumber):
+    LOOP = 1
+    TCP_SOCKET = 2
+    UDP_SOCKET = 3
+    LOCAL_SOCKET = 4
+    TLS_SOCKET = 5
+    TCP_SERVER = 6
+    LOCAL_SERVER = 7
+    RELAY = 8
+    LOOKUP = 9
+
+
+class OpenMode(_NamedFlags):
+    NOT_OPEN = 0
+    READ_ONLY = 1
+    WRITE_ONLY = 2
+    READ_WRITE = 3
+    APPEND = 4
+    TRUNCATE = 8
+    UNBUFFERED = 32
+
+
+class BindMode(_NamedFlags):
+    DEFAULT_FOR_PLATFORM = 0
+    SHARE_ADDRESS = 1
+    DONT_SHARE_ADDRESS = 2
+    REUSE_ADDRESS_HINT = 4
+    REUSE_PORT = 8
+
+
+class PauseMode(_NamedFlags):
+    NEVER = 0
+    ON_SSL_ERRORS = 1
+
+
+class LocalAccess(_NamedFlags):
+    """Who may connect to a local server, and whether its name is an abstract one."""
+
+    NONE = 0
+    USER = 1
+    GROUP = 2
+    OTHER = 4
+    WORLD = 7
+    ABSTRACT_NAMESPACE = 8
+
+
+class ConnectPhase(_NamedNumber):
+    LOOKUP = 1
+    CONNECT = 2
+    PROXY = 3
+    TLS = 4
