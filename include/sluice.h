@@ -188,23 +188,24 @@ enum {
     SLUICE_SOCKET_TYPE_LOCAL = 2
 };
 
-/* Options of a socket for sluice_socket_option and sluice_socket_set_option. Those that switch are 0 or 1. */
+/* Options of a socket for sluice_socket_option and sluice_socket_set_option. Switches are set by 0 (off) or anything else (on), and are
+ * read as 0 or 1. */
 typedef int32_t sluice_option;
 enum {
-    SLUICE_OPTION_LOW_DELAY = 0,  /* TCP_NODELAY */
-    SLUICE_OPTION_KEEP_ALIVE = 1, /* SO_KEEPALIVE */
+    SLUICE_OPTION_LOW_DELAY = 0,  /* a switch: TCP_NODELAY */
+    SLUICE_OPTION_KEEP_ALIVE = 1, /* a switch: SO_KEEPALIVE */
     SLUICE_OPTION_MULTICAST_TTL = 2,
     SLUICE_OPTION_MULTICAST_LOOPBACK = 3,
     SLUICE_OPTION_TYPE_OF_SERVICE = 4,     /* 0 to 255; the traffic class on IPv6 */
     SLUICE_OPTION_SEND_BUFFER_SIZE = 5,    /* bytes, of the system; Linux doubles what is set */
     SLUICE_OPTION_RECEIVE_BUFFER_SIZE = 6, /* bytes, of the system; Linux doubles what is set */
     SLUICE_OPTION_PATH_MTU = 7,            /* bytes; read only, of a connected socket */
-    SLUICE_OPTION_KEEP_ALIVE_IDLE = 8,     /* seconds */
-    SLUICE_OPTION_KEEP_ALIVE_INTERVAL = 9, /* seconds */
-    SLUICE_OPTION_KEEP_ALIVE_COUNT = 10,
-    SLUICE_OPTION_USER_TIMEOUT = 11, /* milliseconds that sent data may stay unacknowledged */
+    SLUICE_OPTION_KEEP_ALIVE_IDLE = 8,     /* seconds before the first probe, 1 to 32767 */
+    SLUICE_OPTION_KEEP_ALIVE_INTERVAL = 9, /* seconds between probes, 1 to 32767 */
+    SLUICE_OPTION_KEEP_ALIVE_COUNT = 10,   /* probes, 1 to 127 */
+    SLUICE_OPTION_USER_TIMEOUT = 11,       /* milliseconds that sent data may stay unacknowledged */
     SLUICE_OPTION_BROADCAST = 12,
-    SLUICE_OPTION_QUICK_ACK = 13
+    SLUICE_OPTION_QUICK_ACK = 13 /* a switch: TCP_QUICKACK */
 };
 
 /* How a socket is opened; flags. */
@@ -411,8 +412,8 @@ SLUICE_API sluice_error sluice_loop_attach(sluice_handle loop);
  * ------------------------------------------------------------------------------------------------------------------------------------ */
 
 /* Destroys the object: closes it at once, drops what is pending, and frees its handle for ever. It raises the events of an abort before
- * it returns, then never any. Safe inside the object's own callback. A server's accepted connections that were not taken are closed;
- * those taken live on. */
+ * it returns, then never any. Safe inside the object's own callback. A destroyed server also aborts the connections it accepted;
+ * the sockets among them that were taken stay yours, Unconnected (sluice_server_close leaves them connected). */
 SLUICE_API sluice_error sluice_handle_destroy(sluice_handle handle);
 
 /* What the handle names; SLUICE_KIND_NONE when it names nothing (any more). */
@@ -739,8 +740,7 @@ SLUICE_API sluice_error sluice_server_set_max_pending_connections(sluice_handle 
 SLUICE_API int64_t sluice_server_listen_backlog(sluice_handle handle);
 SLUICE_API sluice_error sluice_server_set_listen_backlog(sluice_handle handle, int64_t size);
 
-/* The address it listens on ("" when it does not; "*" is any address, IPv4 and IPv6), and the port (0 when there is none). address is a
- * string function. */
+/* The address it listens on ("" when it does not; "::" for "any"), and the port (0 when there is none). address is a string function. */
 SLUICE_API int64_t sluice_server_address(sluice_handle handle, char *buffer, size_t capacity);
 SLUICE_API int32_t sluice_server_port(sluice_handle handle);
 

@@ -31,16 +31,16 @@ func count<Object: EventSource>(
     }
 }
 
-/// A getter: the value, or the neutral one.
+/// A getter: the value, or the neutral one. The body must not do anything that raises events.
 @inline(__always)
 func get<Object: EventSource, Value>(
     _ handle: sluice_handle, _ kinds: HandleKinds<Object>, else neutral: Value, _ body: (Object) -> Value
 ) -> Value {
-    guard let object = object(handle, kinds) else {
+    guard let reference = reference(handle, kinds) else {
         _ = unusable(handle)
         return neutral
     }
-    return body(object)
+    return reference._withUnsafeGuaranteedRef { body(unsafeDowncast($0, to: Object.self)) }
 }
 
 /// A blocking wait: false too for a time that makes no sense.

@@ -25,7 +25,7 @@ public func sluice_handle_set_callback(
     _ handle: sluice_handle, _ callback: sluice_event_callback?, _ context: UnsafeMutableRawPointer?
 ) -> sluice_error {
     act(handle, .any) { _ in
-        guard let table = HandleTables.all[HandleParts(handle).loop] else { return }
+        guard let table = HandleTables[HandleParts(handle).loop] else { return }
         let slot = table.pointee.slots + HandleParts(handle).slot
         slot.pointee.callback = callback
         slot.pointee.context = context

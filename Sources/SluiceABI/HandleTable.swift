@@ -132,34 +132,38 @@ struct HandleTable: ~Copyable {
 }
 
 /// Where the tables are. An entry is set once, when its index is first used.
-struct HandleTables: ~Copyable, @unchecked Sendable {
-    static let all = HandleTables()
+enum HandleTables {
+    private typealias Entry = Atomic<UnsafeMutablePointer<HandleTable>?>
 
-    private let entries: UnsafeMutablePointer<Atomic<UnsafeMutablePointer<HandleTable>?>>
-
-    private init() {
-        entries = .allocate(capacity: HandleParts.loopCount)
-        for index in 0..<HandleParts.loopCount { (entries + index).initialize(to: Atomic(nil)) }
-    }
+    /// The address of the entries, 0 before the first loop. A number, because only such a global needs no check on each use of
+    /// whether it has been initialized.
+    private static let entries = Atomic<UInt>(0)
 
     @inline(__always)
-    subscript(index: Int) -> UnsafeMutablePointer<HandleTable>? { entries[index].load(ordering: .acquiring) }
+    static subscript(index: Int) -> UnsafeMutablePointer<HandleTable>? {
+        UnsafePointer<Entry>(bitPattern: entries.load(ordering: .acquiring))?[index].load(ordering: .acquiring)
+    }
+
+    /// Puts the record and its table at an index, for ever. One thread at a time, the lowest index first.
+    static func keep(_ record: LoopRecord, at index: Int) {
+        if index == 0 {
+            let fresh = UnsafeMutablePointer<Entry>.allocate(capacity: HandleParts.loopCount)
+            for index in 0..<HandleParts.loopCount { (fresh + index).initialize(to: Atomic(nil)) }
+            entries.store(UInt(bitPattern: fresh), ordering: .releasing)
+        }
+        _ = Unmanaged.passRetained(record)
+        UnsafePointer<Entry>(bitPattern: entries.load(ordering: .relaxed))?[index].store(record.table, ordering: .releasing)
+    }
 
     /// The record that a handle points to, if its loop's index was ever used. For any thread: whether the handle is alive is
     /// another question.
     static func record(of handle: sluice_handle) -> LoopRecord? {
-        all[HandleParts(handle).loop]?.pointee.record.takeUnretainedValue()
+        self[HandleParts(handle).loop]?.pointee.record.takeUnretainedValue()
     }
 
     /// Whether that loop is alive, whosever it is.
     static func isLoop(_ handle: sluice_handle) -> Bool {
         record(of: handle)?.control.withLock { $0?.handle == handle } ?? false
-    }
-
-    /// Puts the record and its table at an index, for ever.
-    func keep(_ record: LoopRecord, at index: Int) {
-        _ = Unmanaged.passRetained(record)
-        entries[index].store(record.table, ordering: .releasing)
     }
 }
 
@@ -194,21 +198,28 @@ extension HandleKinds<EventSource> {
     @inline(__always) static var any: Self { Self(mask: 0b1111_1100) }
 }
 
-/// The object of a handle, if it lives, is of one of these kinds and belongs to the calling thread.
+/// The object of a handle, if it lives, is of one of these kinds and belongs to the calling thread. Not retained: the reference
+/// is good for what cannot call out to C, whose code might destroy the object.
+@inline(__always)
+func reference<Object: EventSource>(_ handle: sluice_handle, _ kinds: HandleKinds<Object>) -> Unmanaged<EventSource>? {
+    let parts = HandleParts(handle)
+    guard kinds.mask >> parts.kind & 1 != 0, let table = HandleTables[parts.loop],
+        table.pointee.owner.load(ordering: .relaxed) == currentThread(), parts.slot < table.pointee.used,
+        table.pointee.slots[parts.slot].identity == parts.identity
+    else { return nil }
+    return table.pointee.slots[parts.slot].object
+}
+
+/// The same object, retained.
 @inline(__always)
 func object<Object: EventSource>(_ handle: sluice_handle, _ kinds: HandleKinds<Object>) -> Object? {
-    let parts = HandleParts(handle)
-    guard kinds.mask >> parts.kind & 1 != 0, let table = HandleTables.all[parts.loop],
-        table.pointee.owner.load(ordering: .relaxed) == currentThread(), parts.slot < table.pointee.used,
-        table.pointee.slots[parts.slot].identity == parts.identity, let object = table.pointee.slots[parts.slot].object
-    else { return nil }
-    return unsafeDowncast(object.takeUnretainedValue(), to: Object.self)
+    reference(handle, kinds).map { unsafeDowncast($0.takeUnretainedValue(), to: Object.self) }
 }
 
 /// The record of a living loop of the calling thread.
 func loopRecord(_ handle: sluice_handle) -> (record: LoopRecord, loop: EventLoop)? {
     let parts = HandleParts(handle)
-    guard parts.kind == UInt64(ObjectKind.loop.rawValue), parts.slot == 0, let table = HandleTables.all[parts.loop],
+    guard parts.kind == UInt64(ObjectKind.loop.rawValue), parts.slot == 0, let table = HandleTables[parts.loop],
         table.pointee.owner.load(ordering: .relaxed) == currentThread(), table.pointee.slots[0].identity == parts.identity
     else { return nil }
     let record = table.pointee.record.takeUnretainedValue()
@@ -219,7 +230,7 @@ func loopRecord(_ handle: sluice_handle) -> (record: LoopRecord, loop: EventLoop
 @inline(never)
 func whyNoObject(_ handle: sluice_handle) -> SocketError.Code {
     let parts = HandleParts(handle)
-    guard ObjectKind(rawValue: Int32(parts.kind)) != nil, let table = HandleTables.all[parts.loop] else { return .invalidHandle }
+    guard ObjectKind(rawValue: Int32(parts.kind)) != nil, let table = HandleTables[parts.loop] else { return .invalidHandle }
     switch table.pointee.owner.load(ordering: .relaxed) {
     case HandleTable.noLoop: return .invalidHandle
     case currentThread():

@@ -20,7 +20,7 @@ final class LoopRegistry: Sendable {
             if let record = state.free.popLast() { return record }
             guard state.used < HandleParts.loopCount else { return nil }
             let record = LoopRecord(index: state.used)
-            HandleTables.all.keep(record, at: state.used)
+            HandleTables.keep(record, at: state.used)
             state.used += 1
             return record
         }

@@ -39,7 +39,11 @@ private func write(_ size: Int, to socket: Socket, from byte: UnsafePointer<UInt
 
 @_cdecl("sluice_socket_flush") @implementation
 public func sluice_socket_flush(_ handle: sluice_handle) -> Bool {
-    get(handle, .socket, else: false) { $0.flush() }
+    guard let socket = object(handle, .socket) else {
+        _ = unusable(handle)
+        return false
+    }
+    return socket.flush()
 }
 
 @_cdecl("sluice_socket_sync") @implementation

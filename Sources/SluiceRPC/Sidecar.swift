@@ -23,6 +23,8 @@ public final class Sidecar {
     private(set) var servedClients = 0
     let startTime = ContinuousClock.now
 
+    public static let version = "0.1.0"
+
     /// Throws when the system lacks the descriptors for an event loop.
     public init(limits: Limits, rules: AccessRules, log: Logger) throws(SocketError) {
         JSON.prepare()
@@ -68,6 +70,14 @@ public final class Sidecar {
         stopIfDone()
     }
 
+    /// As `end`, once the running call is answered.
+    func endAfterTurn() {
+        _ = loop.addTimer(after: 0) { [weak self] in
+            guard let self, !self.isEnding else { return }
+            self.end()
+        }
+    }
+
     private func start(_ channel: Channel, inheritsDescriptors: Bool) throws(SocketError) {
         let session = Session(service: self, number: nextSession, channel: channel, inheritsDescriptors: inheritsDescriptors)
         nextSession += 1
@@ -95,6 +105,9 @@ public final class Sidecar {
         sessions[session.number] = nil
         stopIfDone()
     }
+
+    /// Whether a client was dropped because it did not read its output.
+    public var hasDroppedClient: Bool { droppedClients > 0 }
 
     func noteDropped() { droppedClients += 1 }
 

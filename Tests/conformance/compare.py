@@ -34,12 +34,34 @@ def _without_error(events: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
     return out
 
 
+def _until_at_signal(events: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Puts each `until` right behind the signal that ended it: what else the same turn of the loop raised may stand before or behind it."""
+    out = list(events)
+    for event in events:
+        if event["ev"] != "until" or not event["ok"] or event["name"] in ("readyRead", "bytesWritten"):
+            continue
+        raised = [i for i, e in enumerate(out) if e["ev"] == "signal" and e["name"] == event["name"]]
+        wanted = event.get("count", 1)
+        here = next(i for i, e in enumerate(out) if e is event)
+        if len(raised) < wanted or raised[wanted - 1] > here:
+            continue
+        first = raised[wanted - 1]
+        place = first + 1
+        # Steps inside its handlers, and the signals they raise, belong to it.
+        while place < here and not (out[place]["ev"] == "signal" and out[place].get("in") == out[first].get("in")):
+            place += 1
+        if all(e["ev"] == "signal" for e in out[place:here]):
+            del out[here]
+            out.insert(place, event)
+    return out
+
+
 def prepared(objects: Objects, contexts: bool, reference: bool) -> Objects:
     """The part of a trace that is compared.  contexts: whether the face knows from which call a signal came."""
     out: Objects = {}
     for name, events in objects.items():
         kept = []
-        for event in _without_error(events) if reference else events:
+        for event in _until_at_signal(_without_error(events) if reference else events):
             event = {k: v for k, v in event.items() if contexts or k != "in"}
             if "errorString" in event:
                 event["errorString"] = _worded(event["errorString"])

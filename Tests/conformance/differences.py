@@ -178,7 +178,7 @@ class Differences:
         if listed:
             expected = json.loads((self.expected / (listed[0] + ".json")).read_text())
             if expected.get("scenario") == digest(scenario):
-                return [(expected["objects"], [self.scenarios[listed[0]]])]
+                return [(objects, [self.scenarios[listed[0]]]) for objects in expected["outcomes"]]
         return [self.transformed(scenario, face, t, loose) for t in (trace, other) if t is not None]
 
     def transformed(self, scenario: Dict[str, Any], face: str, trace: Dict[str, Any], loose: bool) -> Tuple[Objects, List[str]]:

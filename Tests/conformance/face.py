@@ -47,6 +47,10 @@ class Face:
     def provides(self, operation: str) -> bool:
         raise NotImplementedError
 
+    def prepare(self, scenario: Dict[str, Any]) -> Optional[str]:
+        """Gets ready for a scenario, or says why this face cannot run it."""
+        return None
+
     def request(self, operation: Operation, handle: int, values: Dict[str, Any], done: Callable[[Outcome], None]) -> None:
         """Starts an operation.  done may be called before this returns, or any time until the next `settle`."""
         raise NotImplementedError

@@ -2,17 +2,14 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 from ctypes import POINTER, c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_uint8, c_void_p
-from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
 import vocabulary
 from face import Face, FaceError, Notice, Outcome, wait_slices
 from vocabulary import Operation
 
-ROOT = Path(__file__).resolve().parents[2]
 EVENTS_ALL = 0xFFFFFFFF
 
 
@@ -35,10 +32,6 @@ _RESULTS = {"nothing": c_int32, "success": c_int32, "bool": c_bool, "int": c_int
 _READERS = ("data", "all", "line")
 
 
-def library_path(given: Optional[str]) -> Path:
-    return Path(given or os.environ.get("SLUICE_LIBRARY") or ROOT / ".build" / "release" / "libsluice.so")
-
-
 def function_name(operation: str) -> str:
     """sluice_tcp_socket_create from tcpSocket.create."""
     noun, verb = operation.split(".")
@@ -48,11 +41,10 @@ def function_name(operation: str) -> str:
 class CFace(Face):
     name, handlers, contexts = "c", True, True
 
-    def __init__(self, library: Optional[str] = None):
+    def __init__(self, path: str):
         super().__init__()
-        path = library_path(library)
         try:
-            self.library = ctypes.CDLL(str(path))
+            self.library = ctypes.CDLL(path)
         except OSError as error:
             raise FaceError("cannot load %s: %s" % (path, error)) from None
         self.functions: Dict[str, Any] = {}

@@ -110,3 +110,61 @@ def refused_is_operation_error(view: View) -> None:
                 listening[name] = False
         elif refused.get(name):
             set_values(event, {"error": "OperationError", "serverError": "OperationError", "errorString": "refused"})
+
+
+@rule("no-descriptors-is-resource-error")
+def no_descriptors_is_resource_error(view: View) -> None:
+    """A process without descriptors left is told so, by every kind of object: SocketResourceError."""
+    limited = [i for i, s in enumerate(view.scenario["steps"]) if s.get("sys") == "limitFds"]
+    freed = [i for i, s in enumerate(view.scenario["steps"]) if s.get("sys") == "unlimitFds"]
+    failed: Dict[str, bool] = {}
+    for i, event in enumerate(view.events):
+        name, kind = event["obj"], view.kinds.get(event["obj"])
+        inside = any(a < event["step"] for a in limited) and not any(b < event["step"] for b in freed)
+        if not inside or kind not in ("local", "localserver"):
+            continue
+        if view.is_signal(i, "errorOccurred", "UnsupportedSocketOperationError"):
+            event["args"] = ["SocketResourceError"]
+            failed[name] = True
+        elif event["ev"] == "call" and event["name"] == "listen" and not event["ret"]:
+            failed[name] = True
+        elif failed.get(name):
+            set_values(event, {"error": "SocketResourceError", "serverError": "SocketResourceError"})
+
+
+@rule("misuse-is-told")
+def misuse_is_told(view: View) -> None:
+    """A call that the state does not allow is errorOccurred(OperationError), where the reference writes a warning to stderr."""
+    told: Dict[str, bool] = {}
+    i = 0
+    while i < len(view.events):
+        event = view.events[i]
+        if event["ev"] == "call" and event["name"] == "setServerName" and view.kinds.get(event["obj"]) == "local" \
+                and view.states[i] != "UnconnectedState" and not told.get(event["obj"]):
+            told[event["obj"]] = True
+            view.events.insert(i, {"obj": event["obj"], "step": event["step"], "ev": "signal", "name": "errorOccurred",
+                                   "args": ["OperationError"], "state": view.states[i], "open": True, "errorString": "refused",
+                                   "in": event["obj"] + ".setServerName"})
+            view.refresh()
+            i += 1
+        elif event["ev"] == "signal" and event["name"] == "errorOccurred":
+            told[event["obj"]] = False
+        elif told.get(event["obj"]):
+            set_values(event, {"error": "OperationError", "errorString": "refused"})
+        i += 1
+
+
+@rule("abort-stops-the-attempt")
+def abort_stops_the_attempt(view: View) -> None:
+    """abort from the first signals of an attempt stops it: no connection reaches the server."""
+    for i, event in enumerate(view.events):
+        if event["ev"] != "call" or event["name"] != "abort" or event.get("within") not in (event["obj"] + ".hostFound", event["obj"] + ".stateChanged"):
+            continue
+        if any(e["ev"] == "call" and e["name"] == "connectToHost" and e["obj"] != event["obj"] for e in view.events):
+            continue    # it cannot be told whose connection it is
+        for name in ("pendingConnectionAvailable", "newConnection"):
+            for j in range(i, len(view.events)):
+                if view.is_signal(j, name):
+                    del view.events[j]
+                    break
+        return

@@ -47,6 +47,9 @@ class Player:
         self.handlers: Dict[Any, List[Dict[str, Any]]] = {}
         self.context = ["loop"]
         self.deleting = ""
+        self.awaited: Optional[Callable[[], bool]] = None    # what an `until` waits for
+        self.reached: Optional[int] = None                   # and how long the record was when it came
+        self.depth = 0                                       # of signals inside the handlers of signals
         face.listener = self.notice
 
     # -- signals ------------------------------------------------------------------------------------------------------------------------
@@ -76,10 +79,14 @@ class Player:
         self.record.add(name, "signal", name=notice.name, **fields, **{"in": self.context[-1]})
         key = (name, notice.name)
         self.counts[key] = self.counts.get(key, 0) + 1
+        self.depth += 1
         for handler in list(self.handlers.get(key, [])):
             if handler.get("once"):
                 self.handlers[key].remove(handler)
             self.steps(handler.get("do", []), "%s.%s" % key)
+        self.depth -= 1
+        if self.awaited is not None and self.reached is None and not self.depth and self.awaited():
+            self.reached = len(self.record.events)
 
     # -- the loop -----------------------------------------------------------------------------------------------------------------------
     def pump(self, milliseconds: float, condition: Optional[Callable[[], bool]] = None) -> bool:
@@ -392,12 +399,19 @@ class Player:
         wanted = step.get("count", 1)
         self.target(name)
         start = time.monotonic()
-        ok = self.pump(step.get("ms", 2000), lambda: self.counts.get((name, signal), 0) >= wanted)
+        outer = self.awaited, self.reached
+        self.awaited, self.reached = lambda: self.counts.get((name, signal), 0) >= wanted, None
+        ok = self.pump(step.get("ms", 2000), self.awaited)
+        place, (self.awaited, self.reached) = self.reached, outer
         elapsed = (time.monotonic() - start) * 1000
         more: Dict[str, Any] = {"count": wanted} if wanted != 1 else {}
         if "elapsed" in step:
             more["elapsedOk"] = step["elapsed"][0] <= elapsed <= step["elapsed"][1]
-        self.record.add(name, "until", name=signal, **more, ok=ok, **where)
+        entry = self.record.add(name, "until", name=signal, **more, ok=ok, **where)
+        if place is not None:
+            # The step ends at the signal; what the same turn of the loop brought after it belongs to what follows.
+            self.record.events.remove(entry)
+            self.record.events.insert(place, entry)
         self.learn_ports()
 
     def step_untilValue(self, step: Dict[str, Any], where: Dict[str, str]) -> None:

@@ -23,9 +23,9 @@ from survey import survey
 def make_face(job: Dict[str, Any]) -> Face:
     if job["face"] == "c":
         from face_c import CFace
-        return CFace(job.get("library"))
+        return CFace(job["library"])
     from face_rpc import RPCFace
-    return RPCFace(job.get("sidecar"))
+    return RPCFace(job["sidecar"])
 
 
 def run(job: Dict[str, Any]) -> Dict[str, Any]:
@@ -36,8 +36,9 @@ def run(job: Dict[str, Any]) -> Dict[str, Any]:
     face = make_face(job)
     try:
         needs = survey(scenario, face.provides, face.handlers, left_out)
-        if needs.reason:
-            return {"skipped": needs.reason}
+        reason = needs.reason or face.prepare(scenario)
+        if reason:
+            return {"skipped": reason}
         record = Record(folder, "cf%d" % os.getpid())
         player = Player(scenario, face, record, needs.dropped, left_out)
         try:

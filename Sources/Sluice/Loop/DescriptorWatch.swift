@@ -1,6 +1,8 @@
 /// Tells a closure when a descriptor of the caller's own is ready. The descriptor stays the caller's.
 public final class DescriptorWatch: ReadinessHandler {
     private let loop: EventLoop
+    private let descriptor: Int32
+    private var isCancelled = false
     private let action: (_ readable: Bool, _ writable: Bool) -> Void
     private var slot: Int32 = -1
 
@@ -13,16 +15,23 @@ public final class DescriptorWatch: ReadinessHandler {
         action: @escaping (_ readable: Bool, _ writable: Bool) -> Void
     ) throws(SystemError) {
         self.loop = loop
+        self.descriptor = descriptor
         self.readable = readable
         self.writable = writable
         self.action = action
         slot = try loop.poller.register(descriptor, for: interest, handler: self)
+        if interest.isEmpty { unregister() }
     }
 
     deinit { cancel() }
 
     /// Ends the watch. To be called before the descriptor is closed.
     public func cancel() {
+        isCancelled = true
+        unregister()
+    }
+
+    private func unregister() {
         guard slot >= 0 else { return }
         loop.poller.unregister(slot)
         slot = -1
@@ -35,15 +44,24 @@ public final class DescriptorWatch: ReadinessHandler {
         return interest
     }
 
+    /// While nothing is wanted the descriptor is not registered at all: a hang-up would be reported in every turn, wanted or not.
     private func update() {
-        guard slot >= 0 else { return }
-        // Changing a live registration fails only without memory; the old interest then stays in force.
-        try? loop.poller.change(slot, to: interest)
+        guard !isCancelled else { return }
+        if interest.isEmpty {
+            unregister()
+        } else if slot >= 0 {
+            // Changing a live registration fails only without memory; the old interest then stays in force.
+            try? loop.poller.change(slot, to: interest)
+        } else if let fresh = try? loop.poller.register(descriptor, for: interest, handler: self) {
+            slot = fresh
+        }
     }
 
     func descriptorReady(_ readiness: Readiness) {
         // Errors and hang-ups are told as readiness for whatever is waited for: the next call on the descriptor says more.
         let broken = !readiness.isDisjoint(with: [.error, .hangup])
-        action(readable && (broken || readiness.contains(.readable)), writable && (broken || readiness.contains(.writable)))
+        let canRead = readable && (broken || readiness.contains(.readable))
+        let canWrite = writable && (broken || readiness.contains(.writable))
+        if canRead || canWrite { action(canRead, canWrite) }
     }
 }

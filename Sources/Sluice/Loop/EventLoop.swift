@@ -27,8 +27,9 @@ public final class EventLoop {
 
     private let wakeup: Wakeup
     private let wakeupHandler = WakeupHandler()
-    private var turnHandlers: [any TurnHandler] = []
-    private var unsentSockets: [StreamSocket] = []
+    private var posted = WorkList<@Sendable () -> Void>()
+    private var turnHandlers = WorkList<any TurnHandler>()
+    private var unsentSockets = WorkList<StreamSocket>()
     private var turnEndActions: [() -> Void] = []
     private var depth = 0
     /// Counts turns, so that what happens in consecutive ones can be told.
@@ -115,7 +116,7 @@ public final class EventLoop {
     }
 
     private var hasImmediateWork: Bool {
-        !turnHandlers.isEmpty || !unsentSockets.isEmpty || !mailbox.isEmpty || poller.hasFetched
+        !turnHandlers.isEmpty || !unsentSockets.isEmpty || !mailbox.isEmpty || !posted.isEmpty || poller.hasFetched
     }
 
     /// Polling pays only where events come soon; after several vain attempts only every 64th wait tries again.
@@ -148,20 +149,20 @@ public final class EventLoop {
     }
 
     private func runPosted() -> Bool {
-        guard !mailbox.isEmpty else { return false }
-        let items = mailbox.collect()
-        for item in items {
+        if !mailbox.isEmpty { posted.append(contentsOf: mailbox.collect()) }
+        guard !posted.isEmpty else { return false }
+        posted.beginRound()
+        while let item = posted.next() {
             item()
             sendUnsent()
         }
-        return !items.isEmpty
+        return true
     }
 
     private func giveTurns() -> Bool {
         guard !turnHandlers.isEmpty else { return false }
-        let handlers = turnHandlers
-        turnHandlers.removeAll(keepingCapacity: true)
-        for handler in handlers {
+        turnHandlers.beginRound()
+        while let handler = turnHandlers.next() {
             handler.takeTurn()
             sendUnsent()
         }
@@ -172,9 +173,8 @@ public final class EventLoop {
     /// one whose handler always writes more cannot hold up the turn.
     private func sendUnsent() {
         guard !unsentSockets.isEmpty else { return }
-        let sockets = unsentSockets
-        unsentSockets.removeAll(keepingCapacity: true)
-        for socket in sockets { socket.sendGathered() }
+        unsentSockets.beginRound()
+        while let socket = unsentSockets.next() { socket.sendGathered() }
     }
 
     // MARK: What objects on the loop ask for
@@ -220,6 +220,10 @@ public final class EventLoop {
             return try DescriptorWatch(
                 loop: self, descriptor: descriptor, readable: readable, writable: writable, action: action)
         } catch {
+            if error.number == EPERM {
+                throw SocketError(
+                    .unsupportedSocketOperation, "The descriptor \(descriptor) cannot be waited for: it is that of a plain file", systemError: EPERM)
+            }
             throw SocketError.from(error)
         }
     }

@@ -4,7 +4,7 @@ public final class Timer {
     fileprivate let interval: UInt64
     fileprivate var action: (() -> Void)?
     fileprivate var position = -1
-    private unowned let loop: EventLoop
+    private weak var loop: EventLoop?
 
     fileprivate init(loop: EventLoop, deadline: UInt64, interval: UInt64, action: @escaping () -> Void) {
         self.loop = loop
@@ -19,7 +19,7 @@ public final class Timer {
     public func cancel() {
         guard action != nil else { return }
         action = nil
-        loop.timers.remove(self)
+        loop?.timers.remove(self)
     }
 
     /// Fires now what waits for this timer. Blocking waits use it, for whom the loop's own turn does not come.
@@ -28,12 +28,12 @@ public final class Timer {
         if interval == 0 {
             cancel()
         } else {
-            loop.timers.remove(self)
+            loop?.timers.remove(self)
             // A loop that was held up skips the beats it missed instead of firing them in a row.
             let now = System.monotonicNanoseconds()
             deadline += interval
             if deadline <= now { deadline = now + interval }
-            loop.timers.insert(self)
+            loop?.timers.insert(self)
         }
         action()
     }

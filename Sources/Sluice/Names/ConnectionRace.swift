@@ -66,7 +66,7 @@ final class ConnectionRace {
         while !isOver, !waiting.isEmpty {
             let address = waiting.removeFirst()
             do throws(SocketError) {
-                running.append(try Attempt(at: address, race: self))
+                running.append(try Attempt.start(at: address, race: self))
             } catch {
                 note(address, started: System.monotonicNanoseconds(), error: error)
                 continue
@@ -141,20 +141,27 @@ final class ConnectionRace {
         let started = System.monotonicNanoseconds()
         private(set) var descriptor: Int32
         private var slot: Int32 = -1
+        private let loop: EventLoop
         private unowned let race: ConnectionRace
 
-        init(at address: SocketAddress, race: ConnectionRace) throws(SocketError) {
+        private init(_ descriptor: Int32, at address: SocketAddress, race: ConnectionRace) {
+            self.descriptor = descriptor
             self.address = address
             self.race = race
-            descriptor = try race.delegate.makeDescriptor(for: address).release()
-            let result = System.connect(descriptor, address)
+            loop = race.loop
+        }
+
+        static func start(at address: SocketAddress, race: ConnectionRace) throws(SocketError) -> Attempt {
+            let descriptor = try race.delegate.makeDescriptor(for: address)
             do throws(SystemError) {
+                let result = System.connect(descriptor.rawValue, address)
                 guard result == 0 || result == -Int(EINPROGRESS) else {
                     throw SystemError(number: Int32(truncatingIfNeeded: -result), call: "connect")
                 }
-                slot = try race.loop.poller.register(descriptor, for: race.interest, handler: self)
+                let attempt = Attempt(descriptor.release(), at: address, race: race)
+                attempt.slot = try race.loop.poller.register(attempt.descriptor, for: race.interest, handler: attempt)
+                return attempt
             } catch {
-                System.close(descriptor)
                 throw SocketError.from(errno: error.number, doing: .connect, peer: address.description)
             }
         }
@@ -163,7 +170,7 @@ final class ConnectionRace {
 
         func abandon() {
             guard descriptor >= 0 else { return }
-            race.loop.poller.unregister(slot)
+            if slot >= 0 { loop.poller.unregister(slot) }
             System.close(descriptor)
             descriptor = -1
         }

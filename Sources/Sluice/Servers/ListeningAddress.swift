@@ -32,3 +32,11 @@ enum ListeningAddress {
         return descriptor
     }
 }
+
+extension SocketAddress {
+    /// The address that this descriptor is bound to, in words: an IPv6 "any" may stand for both families.
+    func boundDescription(of descriptor: Int32) -> String {
+        guard let host = hostAddress else { return "" }
+        return host == .anyIPv6 && System.isDualStack(descriptor) ? HostAddress.anyDualStack.description : host.description
+    }
+}

@@ -34,14 +34,19 @@ open class Server: EventSource, ReadinessHandler {
 
     override init(loop: EventLoop, kind: ObjectKind) { super.init(loop: loop, kind: kind) }
 
-    deinit { closeDescriptor() }
+    deinit {
+        retryTimer?.cancel()
+        for socket in accepted { socket.takeUnretainedValue().server = nil }
+        closeDescriptor()
+    }
 
     public var error: SocketError.Code { lastError?.code ?? .noError }
     public var errorString: String { lastError?.message ?? "" }
     public var hasPendingConnections: Bool { !pending.isEmpty }
     /// The listening descriptor, -1 when there is none. It stays this object's.
     public var descriptor: Int32 { rawDescriptor }
-    public var address: String { boundAddress?.hostAddress?.description ?? "" }
+    /// "*" is any address of both families.
+    public var address: String { boundAddress?.boundDescription(of: rawDescriptor) ?? "" }
     public var port: Int { Int(boundAddress?.port ?? 0) }
 
     private var boundAddress: SocketAddress? { rawDescriptor >= 0 ? System.localAddress(rawDescriptor) : nil }
@@ -274,7 +279,7 @@ open class Server: EventSource, ReadinessHandler {
         case EMFILE, ENFILE, ENOBUFS, ENOMEM:
             // Told once, not for every try: until something is closed nothing will change.
             retryTimer?.cancel()
-            retryTimer = loop.addTimer(after: Self.retryDelay) { [weak self] in self?.retry() }
+            retryTimer = loop.addTimer(after: Self.retryDelay) { [unowned(unsafe) self] in retry() }
             if !acceptErrorTold {
                 acceptErrorTold = true
                 tell(SocketError.from(errno: number, doing: .accept, peer: nil))

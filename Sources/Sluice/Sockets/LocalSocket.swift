@@ -76,6 +76,7 @@ public final class LocalSocket: StreamSocket {
         super.connectFailed(error)
     }
 
+    override func deviceClosed() { setServerName("", fullName: "") }
     override func connectionForgotten() { setServerName("", fullName: "") }
 
     /// Who is at the other end: the process that connected, or that listened (SO_PEERCRED, unix(7)).

@@ -37,7 +37,7 @@ open class Socket: EventSource {
         /// EPOLLOUT is asked for at the moment (sockets whose kind asks only while blocked).
         static let watchesWritable = Flags(rawValue: 1 << 16)
         static let readChannelFinishedSent = Flags(rawValue: 1 << 17)
-        /// A write outside a handler goes out at once (open mode Unbuffered).
+        /// Bytes that an unbuffered write sent at once are told in the next turn.
         static let reportWrittenInTurn = Flags(rawValue: 1 << 18)
     }
 
@@ -88,7 +88,8 @@ open class Socket: EventSource {
         }
     }
 
-    public var localAddress: String { address(local: true)?.hostAddress?.description ?? "" }
+    /// "*" is any address of both families.
+    public var localAddress: String { address(local: true)?.boundDescription(of: rawDescriptor) ?? "" }
     public var localPort: Int { Int(address(local: true)?.port ?? 0) }
     public var peerAddress: String { address(local: false)?.hostAddress?.description ?? "" }
     public var peerPort: Int { Int(address(local: false)?.port ?? 0) }

@@ -84,6 +84,7 @@ extension StreamSocket {
             guard begun == epoch else { return }
             openMode = []
             readBuffer.removeAll()
+            deviceClosed()
         }
         closeGracefully()
     }
@@ -140,8 +141,9 @@ extension StreamSocket {
     /// Closing with bytes to send: they go as the system takes them, within closeTimeout.
     private func waitForRest() {
         requestSend()
+        endClosing()
         guard closeTimeout >= 0 else { return }
-        details.closeTimer = loop.addTimer(after: closeTimeout) { [weak self] in self?.closeTimedOut() }
+        details.closeTimer = loop.addTimer(after: closeTimeout) { [unowned(unsafe) self] in closeTimedOut() }
     }
 
     private func closeTimedOut() {

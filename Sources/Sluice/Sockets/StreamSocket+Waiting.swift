@@ -41,14 +41,11 @@ extension StreamSocket {
         if let connecting = existingDetails?.connecting {
             connecting.advance(until: earliest(deadline, existingDetails?.connectTimer))
         } else {
-            if bytesToWrite > 0 {
-                let sentBefore = sendCount
-                _ = flushQueue()
-                if sentBefore != sendCount, kind == .bytesWritten || bytesToWrite == 0 { return true }
-            }
-            guard state == .connected || state == .closing else { return true }
-            if kind == .readyRead, bytesToWrite == 0 {
-                return receiveBlocking(timeout: timeout, deadline: deadline)
+            if kind == .readyRead {
+                // Nobody answers a question that was not sent.
+                if bytesToWrite > 0 { _ = flushQueue() }
+                guard state == .connected else { return true }
+                if bytesToWrite == 0 { return receiveBlocking(timeout: timeout, deadline: deadline) }
             }
             pollOnce(until: earliest(deadline, existingDetails?.closeTimer), singleChunk: kind == .readyRead)
         }
@@ -75,12 +72,11 @@ extension StreamSocket {
         guard System.poll(&entry, 1, timeoutMilliseconds: Self.milliseconds(until: deadline)) > 0 else { return }
         let found = Int32(entry.revents)
         if found & (POLLERR | POLLHUP | CLINUX_POLLRDHUP) != 0 { flags.insert(.hungUp) }
-        if found & (POLLOUT | POLLERR | POLLHUP) != 0, bytesToWrite > 0 {
-            let begun = epoch
-            _ = flushQueue()
-            guard begun == epoch else { return }
-        }
+        // Reading comes first: two peers that both only wrote would wait for each other.
+        let begun = epoch
         if canRead, found & ~POLLOUT != 0 { receive(chunks: singleChunk ? 1 : .max) }
+        guard begun == epoch else { return }
+        if found & (POLLOUT | POLLERR | POLLHUP) != 0, bytesToWrite > 0 { _ = flushQueue() }
     }
 
     /// Nothing to send: one recv(2) that sleeps by itself does all there is to do. False at the deadline.

@@ -44,7 +44,7 @@ extension StreamSocket {
 
     private func queueGrew() {
         if openMode.contains(.unbuffered), state == .connected {
-            transmit()
+            transmit(share: .max)
             if unreported > 0 { requestTurn(.reportWrittenInTurn) }
         } else if state == .connected || state == .closing {
             requestSend()
@@ -68,14 +68,14 @@ extension StreamSocket {
     func flushQueue() -> Bool {
         guard state == .connected || state == .closing, bytesToWrite > 0 else { return false }
         flags.remove(.writeBlocked)
-        return sendQueue()
+        return sendQueue(share: .max)
     }
 
     /// Sends, tells of it, and finishes what only waited for that. Returns whether any byte left.
-    func sendQueue() -> Bool {
+    func sendQueue(share: Int = EventLoop.fairShare * 4) -> Bool {
         guard state == .connected || state == .closing else { return false }
         let begun = epoch
-        let sent = transmit()
+        let sent = transmit(share: share)
         guard begun == epoch else { return sent }
         reportWritten()
         guard begun == epoch else { return sent }
@@ -85,7 +85,7 @@ extension StreamSocket {
 
     /// Moves bytes from the queue to the system, without a word unless the connection turns out to be broken.
     @discardableResult
-    private func transmit() -> Bool {
+    private func transmit(share: Int) -> Bool {
         guard let queue = writeQueue, rawDescriptor >= 0 else { return false }
         var total = 0
         var failure: Int32 = 0
@@ -100,7 +100,7 @@ extension StreamSocket {
                 blocked(queue)
                 break
             }
-            if total >= EventLoop.fairShare * 4 {
+            if total >= share {
                 requestSend()
                 break
             }
@@ -154,7 +154,7 @@ extension StreamSocket {
     }
 
     /// Nothing is left to send.
-    private func writingDone() {
+    func writingDone() {
         if flags.contains(.writeFinishing), !flags.contains(.writeFinished) {
             flags.insert(.writeFinished)
             let result = System.shutdown(rawDescriptor, Int(SHUT_WR))

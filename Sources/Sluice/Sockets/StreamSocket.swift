@@ -45,6 +45,9 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
 
     deinit {
         server?.forget(self)
+        endConnecting()
+        endClosing()
+        existingDetails?.waits.forEach { $0.cancel() }
         dropBuffers()
         releaseDescriptor()
     }
@@ -75,7 +78,9 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
 
     func startConnectTimer(_ onTimeout: @escaping (StreamSocket) -> Void) {
         guard connectTimeout >= 0 else { return }
-        details.connectTimer = loop.addTimer(after: connectTimeout) { [weak self] in self.map(onTimeout) }
+        // A weak reference would give the socket a side table, and every later retain of it would take the slow path.
+        // The timers end with the socket.
+        details.connectTimer = loop.addTimer(after: connectTimeout) { [unowned(unsafe) self] in onTimeout(self) }
     }
 
     func endConnecting() {
@@ -120,12 +125,16 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
             disconnectFromHost()
             guard begun == epoch else { return }
         }
-        if bytesToWrite > 0 { requestSend() }
+        if bytesToWrite > 0 { requestSend() } else if flags.contains(.writeFinishing) { writingDone() }
+        guard begun == epoch else { return }
         if !readiness.isDisjoint(with: [.readable, .readHangup, .error, .hangup]) { descriptorReady(readiness) }
     }
 
     /// The last moment before `connected` is sent.
     func willAnnounceConnection() {}
+
+    /// `close` was called: the connection may still be sending.
+    func deviceClosed() {}
 
     /// The events of a close are over, and nothing is left of the connection.
     func connectionForgotten() {}

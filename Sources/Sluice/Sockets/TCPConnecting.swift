@@ -48,7 +48,8 @@ final class TCPConnecting: Connecting, ConnectionRaceDelegate {
     private func raceTo(_ addresses: [HostAddress]) {
         let begun = socket.epoch
         let race = ConnectionRace(
-            loop: socket.loop, addresses: addresses.map { SocketAddress($0, port: port) }, interest: socket.interest, delegate: self)
+            loop: socket.loop, addresses: addresses.map { SocketAddress(socket.asReached($0), port: port) },
+            interest: socket.interest, delegate: self)
         self.race = race
         socket.setState(.connecting)
         guard begun == socket.epoch else { return }

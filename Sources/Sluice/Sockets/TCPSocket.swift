@@ -65,9 +65,19 @@ public final class TCPSocket: StreamSocket {
         connectionMade(readiness: readiness)
     }
 
+    /// A socket that is bound to "any" of both families reaches IPv4 by mapped addresses.
+    func asReached(_ address: HostAddress) -> HostAddress {
+        rawDescriptor >= 0 && address.isIPv4 && System.isDualStack(rawDescriptor) ? address.mappedToIPv6 : address
+    }
+
     func descriptorForAttempt(at address: SocketAddress) throws(SocketError) -> Descriptor {
+        // A bound socket connects from where it is bound, or not at all.
+        if rawDescriptor >= 0, System.socketFamily(rawDescriptor) != address.family {
+            throw SocketError(
+                .socketAddressNotAvailable,
+                "The socket is bound to \(localAddress), from where \(address.description) cannot be reached", systemError: EAFNOSUPPORT)
+        }
         do throws(SystemError) {
-            // A bound socket connects from where it is bound.
             if rawDescriptor >= 0 { return try System.duplicate(rawDescriptor) }
             let descriptor = try System.socket(family: address.family, type: System.stream, nonBlocking: true)
             applyOptions(to: descriptor.rawValue, family: address.family)

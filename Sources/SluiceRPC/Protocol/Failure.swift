@@ -28,7 +28,7 @@ struct Failure: Error {
 
     private init(_ code: Code, _ number: SocketError.Code, _ message: String, parameter: String? = nil) {
         self.code = code
-        self.error = SocketError(number, message: message)
+        self.error = SocketError(number, message)
         self.parameter = parameter
     }
 

@@ -14,7 +14,8 @@ final class PendingCall {
     let isUnlimited: Bool
     /// What to answer should the handle end before.
     let ifAbandoned: Reply
-    var wait: Wait?
+    /// Makes the core forget the wait.
+    var cancelWait: (() -> Void)?
     private(set) var isOver = false
 
     init(caller: Caller, handle: Int, isUnlimited: Bool, ifAbandoned: Reply) {
@@ -26,23 +27,26 @@ final class PendingCall {
 
     func end() {
         isOver = true
-        wait?.cancel()
-        wait = nil
+        cancelWait?()
+        cancelWait = nil
     }
 }
 
 /// The answers to a batch, gathered until the last of them is there.
 final class Batch {
     let answers = OutputBuffer()
-    private(set) var unanswered = 0
+    private var unanswered = 0
 
-    /// A request that will be answered.
+    /// Something that has to be over before the batch is complete.
     func expectAnswer() { unanswered += 1 }
 
-    /// Writes one answer; true when it was the last one expected.
-    func add(_ write: (OutputBuffer) -> Void) -> Bool {
+    func add(_ write: (OutputBuffer) -> Void) {
         answers.append(byte: answers.isEmpty ? UInt8(ascii: "[") : UInt8(ascii: ","))
         write(answers)
+    }
+
+    /// One of what was expected is over; true when it was the last.
+    func isCompleteNow() -> Bool {
         unanswered -= 1
         return unanswered == 0
     }

@@ -71,16 +71,19 @@ final class Session {
 
     /// Gives the object a number that this session uses for no other.
     func add(_ source: EventSource) throws(Failure) -> HandleEntry {
-        guard handles.count < service.limits.maxHandles else {
-            throw .limitReached(
-                "This client holds \(handles.count) handles, the limit (--max-handles). End some with handle.destroy.")
-        }
+        try checkRoomForHandle()
         let entry = HandleEntry(source, number: nextHandle)
         nextHandle += 1
         handles[entry.number] = entry
         source.receiver = self
         if isHeldBack { entry.holdBack(true) }
         return entry
+    }
+
+    func checkRoomForHandle() throws(Failure) {
+        guard handles.count < service.limits.maxHandles else {
+            throw .limitReached("This client holds \(handles.count) handles, the limit (--max-handles). End some with handle.destroy.")
+        }
     }
 
     func destroy(_ entry: HandleEntry) {
@@ -114,7 +117,7 @@ final class Session {
     /// Registers a call that answers later. `start` gets the closure to answer with, and returns what cancels the wait.
     func wait(
         _ caller: Caller, handle: Int, isUnlimited: Bool, ifAbandoned: Reply,
-        _ start: (@escaping (Result<Reply, Failure>) -> Void) -> Wait?
+        _ start: (@escaping (Result<Reply, Failure>) -> Void) -> (() -> Void)?
     ) throws(Failure) -> Reply {
         guard pending.count < Limits.maxPending else {
             throw .limitReached("This client has \(pending.count) calls waiting, which is the limit. Let some of them end, or cancel them.")
@@ -123,13 +126,13 @@ final class Session {
         let key = nextPending
         nextPending += 1
         pending[key] = call
-        let wait = start { [weak self, weak call] result in
+        let cancelWait = start { [weak self, weak call] result in
             guard let self, let call, !call.isOver else { return }
             self.pending[key] = nil
             call.end()
             self.answer(call.caller, result)
         }
-        if call.isOver { wait?.cancel() } else { call.wait = wait }
+        if call.isOver { cancelWait?() } else { call.cancelWait = cancelWait }
         return .deferred
     }
 
@@ -157,22 +160,25 @@ final class Session {
         guard phase < .finishing else { return }
         if let batch = caller.batch {
             let before = batch.answers.count
-            let isComplete = batch.add { Self.write(result, id, to: $0) }
+            batch.add { Self.write(result, id, to: $0) }
             gathered += batch.answers.count - before
-            if isComplete {
-                gathered -= batch.answers.count
-                send { output in
-                    output.append(batch.answers)
-                    output.append(byte: UInt8(ascii: "]"))
-                }
-            } else if unsent > service.limits.maxOutput {
-                drop()
-            }
+            completeBatch(batch)
+            if unsent > service.limits.maxOutput { drop() }
         } else {
             send { Self.write(result, id, to: $0) }
         }
         answersSinceFlush += 1
         if answersSinceFlush >= 32 { flush() }
+    }
+
+    /// One request of the batch is dealt with. A batch of notifications alone is answered by nothing.
+    func completeBatch(_ batch: Batch) {
+        guard batch.isCompleteNow(), !batch.answers.isEmpty else { return }
+        gathered -= batch.answers.count
+        send { output in
+            output.append(batch.answers)
+            output.append(byte: UInt8(ascii: "]"))
+        }
     }
 
     private static func write(_ result: Result<Reply, Failure>, _ id: RequestID, to output: OutputBuffer) {

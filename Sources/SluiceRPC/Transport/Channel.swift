@@ -95,7 +95,7 @@ final class Channel {
             if passesDescriptors {
                 count = receive(base, space.count, descriptors)
             } else if inputKind == .socket {
-                count = recv(input, base, space.count, Int32(MSG_DONTWAIT.rawValue))
+                count = recv(input, base, space.count, Int32(MSG_DONTWAIT))
             } else {
                 count = Glibc.read(input, base, space.count)
             }
@@ -114,7 +114,7 @@ final class Channel {
             var received = 0
             var truncated = false
             let count = clinux_receive_descriptors(
-                input, base, size, list.baseAddress, list.count, &received, &truncated, Int32(MSG_DONTWAIT.rawValue))
+                input, base, size, list.baseAddress, list.count, &received, &truncated, Int32(MSG_DONTWAIT))
             let number = errno
             for index in 0..<min(received, list.count) { descriptors(list[index]) }
             errno = number
@@ -191,9 +191,9 @@ final class Channel {
             switch outputKind {
             case .socket:
                 if var descriptor {
-                    count = clinux_send_descriptors(output, bytes, size, &descriptor, 1, Int32(MSG_DONTWAIT.rawValue))
+                    count = clinux_send_descriptors(output, bytes, size, &descriptor, 1, Int32(MSG_DONTWAIT))
                 } else {
-                    count = send(output, bytes, size, Int32(MSG_DONTWAIT.rawValue | MSG_NOSIGNAL.rawValue))
+                    count = send(output, bytes, size, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
                 }
             case .pipe:
                 guard isWritable else { return 0 }

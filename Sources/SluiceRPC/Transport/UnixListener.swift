@@ -92,7 +92,7 @@ final class UnixListener {
         output.append("}\n")
         output.withBytes { bytes in
             // A fresh connection has room for it; if not, the close says enough.
-            _ = send(client, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT.rawValue) | Int32(MSG_NOSIGNAL.rawValue))
+            _ = send(client, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
         }
         Glibc.close(client)
     }

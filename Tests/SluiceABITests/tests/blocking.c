@@ -34,9 +34,9 @@ int main(void) {
     CHECK_EQUAL(counts.of[SLUICE_EVENT_HOST_FOUND], 1);
     CHECK_EQUAL(counts.of[SLUICE_EVENT_CONNECTED], 1);
     CHECK(sluice_socket_wait_for_connected(client, 0));
-    CHECK_TEXT(TEXT(buffer, sluice_socket_peer_address, client), "127.0.0.1");
-    CHECK_TEXT(TEXT(buffer, sluice_socket_peer_name, client), "localhost");
-    CHECK_TEXT(TEXT(buffer, sluice_socket_local_address, client), "127.0.0.1");
+    CHECK_TEXT(text_of(sluice_socket_peer_address, client), "127.0.0.1");
+    CHECK_TEXT(text_of(sluice_socket_peer_name, client), "localhost");
+    CHECK_TEXT(text_of(sluice_socket_local_address, client), "127.0.0.1");
     CHECK_EQUAL(sluice_socket_peer_port(client), port);
     CHECK(sluice_socket_local_port(client) > 0);
     CHECK(sluice_socket_descriptor(client) >= 0);

@@ -51,8 +51,14 @@
             CHECK(sluice_loop_run_once((loop), -1) >= 0);   \
     } while (0)
 
-/* The value of a string function. */
-#define TEXT(buffer, function, handle) (CHECK(function((handle), (buffer), sizeof(buffer)) >= 0), (buffer))
+/* The value of a string function, in memory that the next call uses again. */
+static inline const char *text_of(int64_t (*function)(sluice_handle, char *, size_t), sluice_handle handle) {
+    static char buffer[1024];
+    int64_t length = function(handle, buffer, sizeof buffer);
+    CHECK(length >= 0);
+    CHECK_EQUAL(length, strlen(buffer));
+    return buffer;
+}
 
 static inline int raw_listen(int *port, int backlog) {
     struct sockaddr_in address;
@@ -138,7 +144,7 @@ static inline void new_pair(sluice_handle loop, sluice_handle *client, sluice_ha
     RUN_UNTIL(loop, sluice_server_has_pending_connections(server) && sluice_socket_state(*client) == SLUICE_STATE_CONNECTED);
     *accepted = sluice_server_next_pending_connection(server);
     CHECK(*accepted != 0);
-    CHECK_EQUAL(sluice_handle_destroy(server), 0);
+    CHECK_EQUAL(sluice_server_close(server), 0);
 }
 
 /* A socket connected to a raw descriptor. */

@@ -9,6 +9,20 @@ import enum
 import functools
 from typing import Any, Dict, Type, TypeVar
 
+__all__ = [
+    "BindMode",
+    "ConnectPhase",
+    "ErrorCode",
+    "LocalAccess",
+    "NetworkProtocol",
+    "ObjectKind",
+    "OpenMode",
+    "PauseMode",
+    "SocketOption",
+    "SocketState",
+    "SocketType",
+]
+
 _E = TypeVar("_E", bound="_NamedNumber")
 _F = TypeVar("_F", bound="_NamedFlags")
 
@@ -23,6 +37,9 @@ def _by_plain_name(kind: Type[enum.Enum]) -> Dict[str, Any]:
 
 
 class _NamedNumber(enum.IntEnum):
+    # With some Python versions it would be the bare number.
+    __str__ = enum.Enum.__str__
+
     @classmethod
     def from_wire(cls: Type[_E], value: Any) -> _E:
         """The member for a name as the sidecar sends it ("HostLookup"), or for a number."""
@@ -35,6 +52,8 @@ class _NamedNumber(enum.IntEnum):
 
 
 class _NamedFlags(enum.IntFlag):
+    __str__ = enum.Flag.__str__
+
     @classmethod
     def from_wire(cls: Type[_F], value: Any) -> _F:
         """The flags for a list of names as the sidecar sends it (["ReadOnly", "Unbuffered"]), or for a number."""

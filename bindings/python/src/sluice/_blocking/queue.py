@@ -38,7 +38,9 @@ class Answer(concurrent.futures.Future[R]):
 class EventQueue:
     """Events of one object, or of a session, for a thread to take. Iterating waits for the next one."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: Any = None) -> None:
+        # Who reads the events of an object keeps it alive.
+        self._source = source
         self._buffer = EventBuffer()
         self._changed = threading.Condition()
         self._ended = False

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import concurrent.futures
 import contextlib
-import os
 import socket
 import threading
 import weakref
@@ -17,12 +16,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Type, TypeVar
 
 from .._core.calls import Blocking, Call, operation
-from .._core.objects import report_exception
+from .._core.objects import ANSWER_TIMEOUT, report_exception
 from .._core.operations import DEFAULT_TIMEOUT, Greeting, RpcOperations, SessionOperations
-from .._core.sidecar import GRACE, SidecarProcess, connect_sidecar, receive, start_sidecar
+from .._core.sidecar import GRACE, SidecarProcess, connect_sidecar, receive, send, start_sidecar
 from .._version import CLIENT
 from ..enums import NetworkProtocol
-from ..errors import ProtocolError, SessionClosedError, SidecarError, SidecarLostError, SidecarTimeoutError, SluiceError
+from ..errors import ProtocolError, SessionClosedError, SidecarLostError, SidecarTimeoutError, SluiceError
 from ..events import Callback, Event
 from .queue import Answer, EventQueue
 from .sockets import Handle, LocalServer, LocalSocket, TcpServer, TcpSocket
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 H = TypeVar("H", bound=Handle)
-
-#: Beyond the time an operation itself may take, in seconds: how long the sidecar may take to answer.
-ANSWER_TIMEOUT = 60.0
 
 
 class Session(SessionOperations, RpcOperations, Blocking):
@@ -51,18 +47,14 @@ class Session(SessionOperations, RpcOperations, Blocking):
         process: Optional[SidecarProcess] = None,
         answer_timeout: float = ANSWER_TIMEOUT,
     ) -> None:
-        super().__init__()
-        self._connection = connection
-        self._process = process
-        self._answer_timeout = answer_timeout
-        self._closing = False
+        super().__init__(connection, process, answer_timeout)
         self._writing = threading.Lock()
         self._events = EventQueue()
         self._callback_queue = EventQueue()
         self._callback_thread: Optional[threading.Thread] = None
         self._reader = threading.Thread(target=self._read, name="sluice-reader", daemon=True)
         self._reader.start()
-        _sessions.add(self)
+        _open_sessions.add(self)
 
     def __enter__(self) -> Session:
         return self
@@ -172,16 +164,19 @@ class Session(SessionOperations, RpcOperations, Blocking):
                 self._send(cancellation)
 
         answer._on_cancel = cancel
-        self._send(line)
+        self._send(line, call.descriptor)
         return answer
 
     def _notify(self, method: str, parameters: Mapping[str, Any]) -> None:
         self._send(self._channel.notification(method, parameters))
 
-    def _send(self, line: bytes) -> None:
+    def _send(self, line: bytes, descriptor: Optional[int] = None) -> None:
         with self._writing:
+            data = memoryview(self._orphans_gone() + line)
             try:
-                self._connection.sendall(self._orphans_gone() + line, socket.MSG_NOSIGNAL)
+                data = data[send(self._connection, data, descriptor) :]
+                if data:
+                    self._connection.sendall(data, socket.MSG_NOSIGNAL)
             except OSError:
                 # The reader sees the end too, and tells all that wait.
                 self._hang_up()
@@ -232,10 +227,14 @@ class Session(SessionOperations, RpcOperations, Blocking):
     # The end.
 
     def close(self) -> None:
-        """Ends the conversation, and the sidecar if it is our own. What is still to be sent goes out as far as the system takes it
-        at once; open requests fail with SessionClosedError, waiting callbacks are dropped."""
-        self._closing = True
+        """Ends the conversation, and the sidecar if it is our own. What was written is still sent; open requests fail with
+        SessionClosedError, and callbacks that have not begun are not called."""
+        if self._is_forgotten:
+            return
+        cancellations = self._channel.fail(SessionClosedError("the session is closed"))
         self._callback_queue.clear()
+        if cancellations:
+            self._send(cancellations)
         try:
             self._connection.shutdown(socket.SHUT_WR)
         except OSError:
@@ -272,26 +271,15 @@ class Session(SessionOperations, RpcOperations, Blocking):
 
     def _end(self, error: SluiceError) -> None:
         self._hang_up()
-        if self._closing:
-            error = SessionClosedError("the session is closed")
-        elif self._process is not None and isinstance(error, SidecarLostError):
-            error = SidecarLostError(f"{error}{self._process.exit_status()}")
+        if self._channel.failure is None and self._process is not None and isinstance(error, SidecarLostError):
+            error = SidecarLostError(f"{error}{self._process.exit_status(1.0)}")
         self._channel.fail(error)
-        self._end_events(error)
+        self._end_events(self._channel.failure or error)
         self._callback_queue.end(None)
         with self._writing:
             self._connection.close()
         if self._process is not None:
             self._process.stop()
-
-    def _forget(self) -> None:
-        """In a forked child: all this is the parent's, and the sidecar must not see its end kept open here."""
-        self._channel.forget(SidecarError("this session belongs to the parent process"))
-        self._writing = threading.Lock()
-        self._events_lock = threading.RLock()
-        if self._process is not None:
-            self._process.forget()
-        self._connection.close()
 
 
 def start(path: Optional[str] = None, *arguments: str, answer_timeout: float = ANSWER_TIMEOUT) -> Session:
@@ -331,20 +319,10 @@ def default_session() -> Session:
         return _default
 
 
-_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+_open_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 @atexit.register
 def _close_all() -> None:
-    for each in list(_sessions):
+    for each in list(_open_sessions):
         each.close()
-
-
-def _forget_all() -> None:
-    global _default_lock
-    _default_lock = threading.Lock()
-    for each in list(_sessions):
-        each._forget()
-
-
-os.register_at_fork(after_in_child=_forget_all)

@@ -65,7 +65,7 @@ class Handle(HandleOperations, Blocking):
 
     def events(self) -> EventQueue:
         """Its events from now on, to be iterated over until it is destroyed."""
-        queue = EventQueue()
+        queue = EventQueue(self)
         self._add_stream(queue)
         return queue
 
@@ -106,7 +106,8 @@ class Socket(SocketOperations, Handle):
             else:
                 ended = not self._wait_for_more(timeout)
         # What came between the last two calls.
-        yield from iter(lambda: self.read(CHUNK), b"")
+        while rest := self.read(CHUNK):
+            yield rest
 
     def lines(self, timeout: int = DEFAULT_TIMEOUT) -> Iterator[bytes]:
         """The lines as they come, each with its newline; the last may have none. Time-outs as for ``chunks``."""
@@ -116,7 +117,8 @@ class Socket(SocketOperations, Handle):
                 yield self.read_line()
             else:
                 ended = not self._wait_for_more(timeout)
-        yield from iter(self.read_line, b"")
+        while rest := self.read_line():
+            yield rest
 
     def __iter__(self) -> Iterator[bytes]:
         return self.lines()

@@ -27,7 +27,7 @@ R = TypeVar("R")
 class Call(Generic[R]):
     """The parameters of one request, and how to read its result."""
 
-    __slots__ = ("read", "parameters", "waits", "needs_handle")
+    __slots__ = ("read", "parameters", "waits", "needs_handle", "descriptor")
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class Call(Generic[R]):
         parameters: Optional[Mapping[str, Any]] = None,
         waits: int = 0,
         needs_handle: bool = True,
+        descriptor: Optional[int] = None,
     ) -> None:
         self.read = read
         self.parameters = dict(parameters) if parameters else {}
@@ -42,6 +43,8 @@ class Call(Generic[R]):
         self.waits = waits
         # Whether it is about the object it is called on.
         self.needs_handle = needs_handle
+        # A descriptor of this process that travels with the request.
+        self.descriptor = descriptor
 
 
 class Blocking:

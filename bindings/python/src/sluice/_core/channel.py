@@ -166,7 +166,10 @@ class Channel:
     def _answer(self, message: Mapping[str, Any]) -> None:
         with self._lock:
             pending = self._pending.pop(message["id"], None)
+            ended = self._failure is not None
         if pending is None:
+            if ended:
+                return  # All requests have failed already; this is what was under way.
             raise ProtocolError(f"the sidecar answered a request that was not made: {message['id']!r}")
         if "error" in message:
             pending.future.fail(error_of_answer(message["error"]))
@@ -180,17 +183,21 @@ class Channel:
 
     # The end.
 
-    def fail(self, error: SluiceError) -> None:
-        """Ends the conversation: every open request fails, each with an error of its own, and every later one at once."""
+    def fail(self, error: SluiceError) -> bytes:
+        """Ends the conversation: every open request fails, each with an error of its own, and every later one at once.
+
+        Returns the lines that cancel those requests in the sidecar, if it still can be told.
+        """
         with self._lock:
             if self._failure is not None:
-                return
+                return b""
             self._failure = error
             pending, self._pending = self._pending, {}
         for each in pending.values():
             each.future.fail(_copy(error))
         while self._descriptors:
             os.close(self._descriptors.popleft())
+        return b"".join(self.notification("$/cancelRequest", {"id": number}) for number in pending)
 
     def forget(self, error: SluiceError) -> None:
         """In a forked child: the conversation is the parent's. No lock is taken, its holder may not exist here."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import functools
+import os
+import socket
 import sys
 import threading
 import warnings
@@ -12,10 +14,14 @@ from typing import Any, Callable, ClassVar, Deque, Dict, FrozenSet, List, Mappin
 
 from .calls import Call
 from .channel import Channel
-from ..errors import SessionClosedError, SluiceError, error_of_values
+from .sidecar import SidecarProcess
+from ..errors import SessionClosedError, SidecarError, SluiceError, error_of_values
 from ..events import NOT_SENT_AT_FIRST, Callback, Event
 
 C = TypeVar("C", bound=Callback)
+
+#: Beyond the time an operation itself may take, in seconds: how long the sidecar may take to answer.
+ANSWER_TIMEOUT = 60.0
 
 #: Called with handle, name of the event without its noun, and its parameters.
 Listener = Callable[[int, str, Mapping[str, Any]], None]
@@ -57,7 +63,7 @@ class HandleObject:
         return self._handle
 
     def __repr__(self) -> str:
-        return f"<{type(self).__module__}.{type(self).__name__} {self._handle}{' destroyed' if self._destroyed else ''}>"
+        return f"<{type(self).__name__} {self._handle}{' destroyed' if self._destroyed else ''}>"
 
     def __del__(self) -> None:
         # Any thread may be collecting garbage now, with any lock held: the session sends it later.
@@ -144,7 +150,10 @@ class SessionCore:
 
     noun: ClassVar[str] = "session"
 
-    def __init__(self) -> None:
+    def __init__(self, connection: socket.socket, process: Optional[SidecarProcess], answer_timeout: float) -> None:
+        self._connection = connection
+        self._process = process
+        self._answer_timeout = answer_timeout
         self._channel = Channel(self._event)
         self._events_lock = threading.RLock()
         self._objects: weakref.WeakValueDictionary[int, HandleObject] = weakref.WeakValueDictionary()
@@ -153,6 +162,8 @@ class SessionCore:
         self._orphans: Deque[int] = collections.deque()
         self._listeners: List[Listener] = []
         self._unclaimed: Optional[Stream] = None
+        self._is_forgotten = False
+        _sessions.add(self)
 
     # For the objects.
 
@@ -176,6 +187,9 @@ class SessionCore:
             return False
         self._orphans.append(handle)
         return True
+
+    def _addressed(self, call: Call[Any]) -> Call[Any]:
+        return call
 
     def _orphans_gone(self) -> bytes:
         """The lines that destroy what nobody holds any more, to be sent before the next request."""
@@ -234,6 +248,8 @@ class SessionCore:
                 for early in (each._early or {}).values():
                     stream.put(early)
                 each._early = None
+            if self._channel.failure is not None:
+                stream.end(self._channel.failure)
 
     def _end_events(self, error: SluiceError) -> None:
         """The conversation is over: who waits for events is told why, or just that, if the program itself closed it."""
@@ -244,6 +260,26 @@ class SessionCore:
             self._kept.clear()
             if self._unclaimed is not None:
                 self._unclaimed.end(error)
+
+    def _forget(self) -> None:
+        """In a forked child: all this is the parent's, and the sidecar's connection must not be kept open here."""
+        self._is_forgotten = True
+        self._channel.forget(SidecarError("this session belongs to the parent process"))
+        self._events_lock = threading.RLock()
+        if self._process is not None:
+            self._process.forget()
+        self._connection.close()
+
+
+_sessions: weakref.WeakSet[SessionCore] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for each in list(_sessions):
+        each._forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
 
 
 def report_exception() -> None:

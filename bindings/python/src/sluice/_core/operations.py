@@ -5,6 +5,7 @@ Times are milliseconds; -1 waits without a limit. What each operation promises i
 
 from __future__ import annotations
 
+import os
 from typing import Any, Callable, Dict, Generic, Iterable, List, Mapping, NamedTuple, Optional, TypeVar, Union
 
 from .calls import Call, operation
@@ -30,7 +31,7 @@ from ..errors import (
     SocketTimeoutError,
     error_of_code,
 )
-from ..events import SERVER_EVENTS, SOCKET_EVENTS, Callback
+from ..events import NOT_SENT_AT_FIRST, SERVER_EVENTS, SOCKET_EVENTS, Callback
 
 DEFAULT_TIMEOUT = 30000
 
@@ -67,6 +68,10 @@ class Greeting(NamedTuple):
 
 def _nothing(value: Any) -> None:
     return None
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _flag(value: Any) -> bool:
@@ -107,6 +112,16 @@ def _peer_credentials(value: Any) -> PeerCredentials:
     return PeerCredentials(_number(value["pid"]), _number(value["uid"]), _number(value["gid"]))
 
 
+def _open_descriptor(descriptor: Optional[int]) -> Optional[int]:
+    """What can travel. The sidecar has to say what is wrong with a number that names nothing."""
+    try:
+        if descriptor is not None:
+            os.fstat(descriptor)
+        return descriptor
+    except (OSError, OverflowError, TypeError):
+        return None
+
+
 class HandleOperations(HandleObject):
     noun = "handle"
 
@@ -122,9 +137,11 @@ class HandleOperations(HandleObject):
 
     @operation
     def subscribe(self, events: Union[str, Iterable[str]]) -> Call[None]:
-        """Which events it sends: their names, "all" or "none". At first it is all but bytesWritten and propertyChanged."""
+        """Which events it sends: their names, "all", "none", or "default", which is all but bytesWritten and propertyChanged."""
         if events == "all":
             wanted = self.event_names
+        elif events == "default":
+            wanted = self.event_names - NOT_SENT_AT_FIRST
         elif events == "none":
             wanted = frozenset()
         else:
@@ -133,7 +150,7 @@ class HandleOperations(HandleObject):
         def subscribed(_: Any) -> None:
             self._subscribed = set(wanted)
 
-        return Call(subscribed, {"events": events if events in ("all", "none") else sorted(wanted)})
+        return Call(subscribed, {"events": events if isinstance(events, str) else sorted(wanted)})
 
 
 class SocketOperations(HandleOperations):
@@ -184,8 +201,9 @@ class SocketOperations(HandleOperations):
         state: SocketState = SocketState.CONNECTED,
         open_mode: OpenMode = OpenMode.READ_WRITE,
     ) -> Call[None]:
-        """Wraps a descriptor of the sidecar's process."""
-        return Call(_nothing, {"descriptor": descriptor, "state": state, "openMode": open_mode})
+        """Wraps a descriptor of this process. The sidecar gets a copy; yours is still yours to close."""
+        parameters = {"descriptor": descriptor, "state": state, "openMode": open_mode}
+        return Call(_nothing, parameters, descriptor=_open_descriptor(descriptor))
 
     @operation
     def descriptor(self) -> Call[int]:
@@ -196,12 +214,8 @@ class SocketOperations(HandleOperations):
     def take_descriptor(self) -> Call[int]:
         """Takes the connection out of the sidecar: a descriptor of this process, for its new owner to close."""
         channel = self._session._channel
-
-        def received(value: Any) -> int:
-            own: Optional[int] = channel.take_descriptor()
-            return _number(value) if own is None else own
-
-        return Call(received)
+        # The number in the answer is the sidecar's; what came with the answer is ours.
+        return Call(lambda _: _number(channel.take_descriptor()))
 
     @operation
     def state(self) -> Call[SocketState]:
@@ -412,6 +426,24 @@ class SocketOperations(HandleOperations):
         """Goes on after a pause."""
         return Call(_nothing)
 
+    @operation
+    def properties(self) -> Call[Dict[str, Any]]:
+        """All properties by name, as the protocol calls them: readBufferSize, connectTimeout, allowHalfOpen, ..."""
+        return Call(_object)
+
+    @operation
+    def property(self, name: str) -> Call[Any]:
+        return Call(_as_it_is, {"name": name})
+
+    @operation
+    def set_properties(self, properties: Mapping[str, Any]) -> Call[None]:
+        """Sets some properties; if one of them cannot be set, none is."""
+        return Call(_nothing, {"properties": dict(properties)})
+
+    @operation
+    def set_property(self, name: str, value: Any) -> Call[None]:
+        return Call(_nothing, {"name": name, "value": value})
+
     # For the calls of both faces that raise where an operation returns false.
 
     def _failure(self, code: ErrorCode, message: str) -> SluiceError:
@@ -580,8 +612,8 @@ class ServerOperations(HandleOperations, Generic[S]):
 
     @operation
     def set_descriptor(self, descriptor: int) -> Call[None]:
-        """Listens with a descriptor of the sidecar's process."""
-        return Call(_nothing, {"descriptor": descriptor})
+        """Listens with a descriptor of this process that listens already. The sidecar gets a copy; yours is still yours to close."""
+        return Call(_nothing, {"descriptor": descriptor}, descriptor=_open_descriptor(descriptor))
 
     @operation
     def pause_accepting(self) -> Call[None]:
@@ -618,9 +650,11 @@ class TcpServerOperations(ServerOperations[S]):
     noun = "tcpServer"
 
     @operation
-    def listen(self, address: str = "any", port: int = 0) -> Call[None]:
+    def listen(
+        self, address: str = "any", port: int = 0, bind_mode: BindMode = BindMode.DEFAULT_FOR_PLATFORM
+    ) -> Call[None]:
         """Listens; port 0 picks one, "any" is both IPv4 and IPv6."""
-        return Call(_nothing, {"address": address, "port": port})
+        return Call(_nothing, {"address": address, "port": port, "bindMode": bind_mode})
 
 
 class LocalServerOperations(ServerOperations[S]):
@@ -628,8 +662,9 @@ class LocalServerOperations(ServerOperations[S]):
 
     @operation
     def listen(self, name: Optional[str] = None, descriptor: Optional[int] = None) -> Call[None]:
-        """Listens under a name or path, or with a descriptor of the sidecar's process."""
-        return Call(_nothing, {"name": name} if descriptor is None else {"descriptor": descriptor})
+        """Listens under a name or path, or with a descriptor as ``set_descriptor`` does: one of the two is given."""
+        given = {"name": name, "descriptor": descriptor}
+        return Call(_nothing, {key: value for key, value in given.items() if value is not None}, descriptor=_open_descriptor(descriptor))
 
     @operation
     def remove_server(self, name: str) -> Call[bool]:
@@ -664,9 +699,9 @@ class SessionOperations(SessionCore):
         return Call(self._greeted, {"client": client, "protocol": protocol})
 
     @operation
-    def ping(self) -> Call[None]:
-        """Asks for an answer, no more."""
-        return Call(_nothing)
+    def ping(self, payload: Any = None) -> Call[Any]:
+        """Asks for an answer: the payload."""
+        return Call(_as_it_is, {"payload": payload})
 
     @operation
     def stats(self) -> Call[Dict[str, Any]]:

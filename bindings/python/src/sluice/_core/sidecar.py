@@ -11,6 +11,7 @@ import subprocess
 from typing import Iterator, List, Optional, Sequence, Tuple
 
 from ..errors import SidecarNotFoundError
+from .channel import Bytes
 
 #: How long a sidecar may take to end after its input has ended, in seconds, before it is told, and then made to.
 GRACE = 5.0
@@ -68,14 +69,14 @@ class SidecarProcess:
                 process.kill()
                 process.wait()
 
-    def exit_status(self) -> str:
-        """In words, how it ended, for an error message; empty while it runs."""
+    def exit_status(self, patience: float) -> str:
+        """In words, how it ended, for an error message; empty while it runs. The end of its socket is seen a moment before its own,
+        hence the patience, in seconds."""
         process = self._process
         if process is None:
             return ""
         try:
-            # The socket's end is seen a moment before the process can be collected.
-            status = process.wait(1.0)
+            status = process.wait(patience)
         except subprocess.TimeoutExpired:
             return ""
         return f": it was ended by signal {-status}" if status < 0 else f": it exited with status {status}"
@@ -114,6 +115,14 @@ def connect_sidecar(path: str) -> socket.socket:
         connection.close()
         raise
     return connection
+
+
+def send(connection: socket.socket, data: Bytes, descriptor: Optional[int] = None) -> int:
+    """Sends what goes now, and with its first byte the descriptor; how many bytes went."""
+    if descriptor is None:
+        return connection.send(data, socket.MSG_NOSIGNAL)
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+    return connection.sendmsg([data], rights, socket.MSG_NOSIGNAL)
 
 
 def receive(connection: socket.socket) -> Tuple[bytes, Sequence[int]]:

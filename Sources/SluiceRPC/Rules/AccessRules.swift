@@ -1,0 +1,114 @@
+import Glibc
+import Sluice
+
+/// Which hosts, ports and local names clients may connect to, bind or listen at.
+///
+/// A denied target is refused; if anything is allowed explicitly, so is all else. Names and addresses are different things: a
+/// rule about addresses cannot be checked against a name before it is looked up, so where addresses are denied a name is
+/// refused too, unless a rule allows that very name.
+public struct AccessRules: Sendable {
+    /// A rule that cannot be read, and why.
+    public struct Fault: Error {
+        public let message: String
+    }
+
+    private let allowed: [AccessRule]
+    private let denied: [AccessRule]
+
+    public init() {
+        allowed = []
+        denied = []
+    }
+
+    public init(allow: [String], deny: [String]) throws(Fault) {
+        allowed = try Self.parse(allow, option: "--allow")
+        denied = try Self.parse(deny, option: "--deny")
+    }
+
+    private static func parse(_ texts: [String], option: String) throws(Fault) -> [AccessRule] {
+        var rules: [AccessRule] = []
+        for text in texts {
+            guard let rule = AccessRule(text) else {
+                throw Fault(
+                    message: "\(option) \(text): expected HOST, HOST:PORT, HOST:FIRST-LAST, an address or network such as 10.0.0.0/8 or [fd00::/8]:443, "
+                        + "*, *.DOMAIN, an absolute path, or @NAME for abstract names")
+            }
+            rules.append(rule)
+        }
+        return rules
+    }
+
+    var isEmpty: Bool { allowed.isEmpty && denied.isEmpty }
+
+    // MARK: Questions
+
+    func checkConnect(_ host: String, port: Int) throws(Failure) {
+        guard !isEmpty else { return }
+        let target: AccessTarget
+        if let address = AccessAddress(literal: host) {
+            // Connecting to "any" reaches this machine.
+            target = .address(address.isAny ? address.loopback : address, port: port)
+        } else {
+            target = .name(normalized(host), port: port)
+        }
+        try check(target, "Connecting to \(brief(host)) port \(port)")
+    }
+
+    func checkListen(_ address: String, port: Int) throws(Failure) {
+        guard !isEmpty else { return }
+        let target: AccessTarget
+        if let special = HostAddress(parsing: address) {
+            // Listening on "any" is listening on every address there is.
+            let literal = special.isAny ? nil : AccessAddress(literal: special.description)
+            target = literal.map { .address($0, port: port) } ?? .everyAddress(port: port)
+        } else {
+            target = .name(normalized(address), port: port)
+        }
+        try check(target, "Listening at \(brief(address)) port \(port)")
+    }
+
+    func checkLocal(_ name: String, isAbstract: Bool) throws(Failure) {
+        guard !isEmpty else { return }
+        let target: AccessTarget = isAbstract ? .abstract(name) : .path(canonicalPath(of: name))
+        try check(target, "The local name \(brief(name))")
+    }
+
+    private func check(_ target: AccessTarget, _ what: String) throws(Failure) {
+        if let rule = denied.first(where: { $0.matches(target) }) {
+            throw .notPermitted("\(what) is not permitted by this sidecar (--deny \(rule.text)).")
+        }
+        let isNamed = allowed.contains { $0.namesHost && $0.matches(target) }
+        if !isNamed, target.isIndefinite, let rule = denied.first(where: { $0.couldConcern(target) }) {
+            throw .notPermitted(
+                "\(what) is not permitted by this sidecar: it may mean an address of --deny \(rule.text). Give an address, or have the name allowed.")
+        }
+        guard allowed.isEmpty || allowed.contains(where: { $0.matches(target) }) else {
+            throw .notPermitted("\(what) is not permitted by this sidecar: no --allow rule covers it.")
+        }
+    }
+
+    private func normalized(_ host: String) -> String {
+        let lower = host.lowercased()
+        return lower.hasSuffix(".") ? String(lower.dropLast()) : lower
+    }
+}
+
+/// The full path that a local name stands for, without `.`, `..` and links on the way.
+func canonicalPath(of name: String) -> String {
+    var path = name
+    if !path.hasPrefix("/") {
+        // Where bare names live.
+        let folder = getenv("TMPDIR").map { String(cString: $0) } ?? ""
+        path = (folder.isEmpty ? "/tmp" : folder) + "/" + name
+    }
+    var parts: [Substring] = []
+    for part in path.split(separator: "/") where part != "." {
+        if part == ".." { _ = parts.popLast() } else { parts.append(part) }
+    }
+    guard let last = parts.popLast() else { return "/" }
+    let folder = "/" + parts.joined(separator: "/")
+    guard let resolved = realpath(folder, nil) else { return folder == "/" ? "/\(last)" : "\(folder)/\(last)" }
+    defer { free(resolved) }
+    let text = String(cString: resolved)
+    return text == "/" ? "/\(last)" : "\(text)/\(last)"
+}

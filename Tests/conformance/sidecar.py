@@ -1,0 +1,175 @@
+"""One sidecar of our own: the Python client's conversation over a socket that is read here, in one thread.
+
+Between the steps that run the event loop the sidecar is held still by SIGSTOP.  So it does then what a program does whose loop is not
+running: nothing; and what arrives meanwhile is met when it goes on, in the order that the scenario says.
+"""
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Mapping, Optional
+
+from face import FaceError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bindings" / "python" / "src"))
+from sluice._core.channel import Channel, decode_bytes, encode_bytes  # noqa: E402
+from sluice._core.sidecar import receive, start_sidecar  # noqa: E402
+
+__all__ = ["Sidecar", "decode_bytes", "encode_bytes"]
+
+PIECE = 1 << 18
+# A message may be as large as the largest write of a scenario, and nobody reads while the sidecar is held.
+OPTIONS = ("--max-message", str(256 << 20), "--max-output", str(256 << 20))
+
+
+class Answer:
+    """A future of the client's conversation that calls a function when it is settled: in the order of the stream."""
+
+    def __init__(self, done: Callable[[Any, Optional[BaseException]], None]):
+        self.done = done
+
+    def settle(self, result: Any) -> None:
+        self.done(result, None)
+
+    def fail(self, error: BaseException) -> None:
+        self.done(None, error)
+
+
+class Sidecar:
+    """A sidecar process and the conversation with it."""
+
+    def __init__(self, path: str, on_event: Callable[[str, Mapping[str, Any]], None]):
+        self.channel = Channel(on_event)
+        self.connection, self.process = start_sidecar(path, OPTIONS)
+        self.connection.setblocking(False)
+        self.outgoing = bytearray()
+        self.open = 0
+        self.held = False
+        self.running = 0
+        self.request("session.hello", {"client": "conformance", "protocol": 1}, self.greeted)
+        self.settle()
+
+    @staticmethod
+    def greeted(value: Any, error: Optional[BaseException]) -> None:
+        if error is not None:
+            raise FaceError("the sidecar does not greet: %s" % error)
+
+    # -- holding it still ---------------------------------------------------------------------------------------------------------------
+    def hold(self) -> None:
+        """Stops the process.  A blank goes ahead of the next request: its socket is then the first thing the process sees when it goes on,
+        before anything that happens to its other sockets meanwhile."""
+        if self.held:
+            return
+        os.kill(self.process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        self.held = True
+        if not self.outgoing:
+            self.connection.send(b" ")
+
+    def go_on(self) -> None:
+        if self.held:
+            os.kill(self.process.pid, signal.SIGCONT)
+            self.held = False
+
+    # -- requests -----------------------------------------------------------------------------------------------------------------------
+    def request(self, method: str, parameters: Mapping[str, Any], done: Callable[[Any, Optional[BaseException]], None]) -> None:
+        """Notes a request; it is sent by `settle`."""
+        def answered(result: Any, error: Optional[BaseException]) -> None:
+            self.open -= 1
+            done(result, error)
+        self.open += 1
+        _, line = self.channel.request(method, parameters, lambda value: value, Answer(answered))
+        self.outgoing += line
+
+    def settle(self) -> None:
+        """Sends what was requested and returns when all is answered."""
+        if not self.open:
+            return
+        self.send(blocking=False)    # as much as fits, before it goes on: it then meets the requests together
+        self.running += 1
+        self.go_on()
+        try:
+            while self.open:
+                self.exchange(1000)
+        finally:
+            self.running -= 1
+            if not self.running:
+                self.hold()
+
+    def run(self, milliseconds: float, condition: Optional[Callable[[], bool]]) -> bool:
+        """Lets the process run until the condition holds, or for so long."""
+        end = time.monotonic() + milliseconds / 1000
+        self.running += 1
+        self.go_on()
+        try:
+            while True:
+                if condition and condition():
+                    return True
+                left = (end - time.monotonic()) * 1000
+                if left <= 0:
+                    return False
+                self.exchange(min(left, 2 if condition else 10))
+        finally:
+            self.running -= 1
+            if not self.running:
+                self.hold()
+
+    def send(self, blocking: bool) -> None:
+        while self.outgoing:
+            try:
+                del self.outgoing[:self.connection.send(self.outgoing[:PIECE])]
+            except BlockingIOError:
+                if not blocking:
+                    return
+                select.select([], [self.connection], [])
+
+    def exchange(self, milliseconds: float) -> None:
+        """Sends and receives what can be, and waits for that at most so long."""
+        readable, writable, _ = select.select([self.connection], [self.connection] if self.outgoing else [], [], milliseconds / 1000)
+        if writable:
+            self.send(blocking=False)
+        if readable:
+            try:
+                chunk, descriptors = receive(self.connection)
+            except BlockingIOError:
+                return
+            if not chunk:
+                raise FaceError("the sidecar ended the connection" + self.process.exit_status())
+            self.channel.receive(chunk, descriptors)
+
+    # -- the process --------------------------------------------------------------------------------------------------------------------
+    def descriptors(self) -> set:
+        return {int(n) for n in os.listdir("/proc/%d/fd" % self.process.pid)}
+
+    def limit_descriptors(self, spare: int) -> None:
+        """Lets the process open only so many descriptors more."""
+        used = self.descriptors()
+        limit = free = 0
+        while free < spare or limit <= 2:
+            free += limit not in used
+            limit += 1
+        while limit in used:
+            limit += 1
+        resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (limit, resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE)[1]))
+
+    def unlimit_descriptors(self) -> None:
+        hard = resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE)[1]
+        resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (hard, hard))
+
+    def descriptor_flags(self, number: int) -> Optional[int]:
+        """The flags of one of its descriptors, or None if there is no such."""
+        try:
+            with open("/proc/%d/fdinfo/%d" % (self.process.pid, number)) as lines:
+                return next(int(line.split()[1], 8) for line in lines if line.startswith("flags:"))
+        except FileNotFoundError:
+            return None
+
+    def close(self) -> None:
+        self.go_on()
+        self.connection.close()
+        self.process.stop()
