@@ -25,7 +25,8 @@ steps=(swift c rpc python parity conformance-rpc conformance-c examples install 
 unit_tests() { "$python" -m unittest discover --start-directory "$1" --top-level-directory "$1"; }
 
 swift_tests() {
-    "$swift" test 2>&1 | tee "$logs/swift.build"
+    # SwiftPM would take CC for its own clang.
+    env -u CC "$swift" test 2>&1 | tee "$logs/swift.build"
     local status=${PIPESTATUS[0]}
     if grep -E '/(Sources|Tests|examples)/.*: warning:' "$logs/swift.build"; then
         echo 'warnings count as errors'

@@ -62,7 +62,8 @@ def prepared(objects: Objects, contexts: bool, reference: bool) -> Objects:
     for name, events in objects.items():
         kept = []
         for event in _until_at_signal(_without_error(events) if reference else events):
-            event = {k: v for k, v in event.items() if contexts or k != "in"}
+            # "raised" tells how the reference's Python binding refuses an argument.
+            event = {k: v for k, v in event.items() if k != "raised" and (contexts or k != "in")}
             if "errorString" in event:
                 event["errorString"] = _worded(event["errorString"])
             if event["ev"] == "get" and event["name"] == "errorString":

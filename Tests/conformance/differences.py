@@ -72,6 +72,7 @@ class View:
     kinds: Dict[str, str]
     face: str
     states: List[str] = field(default_factory=list)    # of the event's object, just before each event
+    alternatives: List[List[Event]] = field(default_factory=list)    # other wanted outcomes that a rule has found
 
     def refresh(self) -> None:
         """Works out the state of each event's object just before it."""
@@ -148,6 +149,7 @@ class Differences:
         """Reads the document: the table of calls left out, the headings of the rules, the table of single scenarios."""
         import rules_closing  # noqa: F401 - registers its rules
         import rules_order  # noqa: F401
+        import rules_servers  # noqa: F401
         import rules_values  # noqa: F401
         import rules_waits  # noqa: F401
         left_out: Dict[str, str] = {}
@@ -179,22 +181,28 @@ class Differences:
             expected = json.loads((self.expected / (listed[0] + ".json")).read_text())
             if expected.get("scenario") == digest(scenario):
                 return [(objects, [self.scenarios[listed[0]]]) for objects in expected["outcomes"]]
-        return [self.transformed(scenario, face, t, loose) for t in (trace, other) if t is not None]
+        return [outcome for t in (trace, other) if t is not None for outcome in self.transformed(scenario, face, t, loose)]
 
-    def transformed(self, scenario: Dict[str, Any], face: str, trace: Dict[str, Any], loose: bool) -> Tuple[Objects, List[str]]:
-        """The trace with all rules applied, and the names of those that changed it."""
+    def transformed(self, scenario: Dict[str, Any], face: str, trace: Dict[str, Any], loose: bool) -> List[Tuple[Objects, List[str]]]:
+        """The trace with all rules applied, and the names of those that changed it; more than one where a rule allows more than one."""
         timeline = [e for e in trace.get("timeline") or flattened(trace["objects"]) if e["obj"] != "-"]
-        view = View(copy.deepcopy(timeline), scenario, kinds_of(scenario), face)
-        applied = []
-        for name, function in RULES.items():
-            before = json.dumps(view.events)
-            view.refresh()
-            function(view)
-            if json.dumps(view.events) != before:
-                applied.append(name)
-        if not applied:
-            return copy.deepcopy(trace["objects"]), []
-        return objects_of(view.events, loose), applied
+        names = list(RULES)
+        open_views: List[Tuple[List[Event], int, List[str]]] = [(timeline, 0, [])]
+        out: List[Tuple[Objects, List[str]]] = []
+        while open_views:
+            events, first, applied = open_views.pop(0)
+            view = View(copy.deepcopy(events), scenario, kinds_of(scenario), face)
+            for number in range(first, len(names)):
+                before = json.dumps(view.events)
+                view.refresh()
+                RULES[names[number]](view)
+                changed = json.dumps(view.events) != before
+                open_views += [(other, number + 1, applied + [names[number]]) for other in view.alternatives]
+                view.alternatives = []
+                if changed:
+                    applied = applied + [names[number]]
+            out.append((objects_of(view.events, loose) if applied else copy.deepcopy(trace["objects"]), applied))
+        return out
 
     def without_left_out(self, objects: Objects, scenario: Dict[str, Any]) -> Objects:
         """The trace without the calls that the project leaves out."""

@@ -167,9 +167,9 @@ class CFace(Face):
             function(*arguments, buffer, length + 1)
             return Outcome(buffer.value.decode())
         if op.result in _READERS:
-            if op.result == "all" or capacity < 0:
+            if op.result == "all" or op.result == "line" and capacity < 0:
                 capacity = max(1, self.library.sluice_socket_bytes_available(handle))
-            buffer = ctypes.create_string_buffer(max(1, capacity))
+            buffer = ctypes.create_string_buffer(max(1, capacity))    # a negative one is refused
             count = function(*arguments, buffer, capacity)
             return Outcome(None, -count) if count < 0 else Outcome(ctypes.string_at(buffer, count))
         if op.result == "value":

@@ -5,14 +5,10 @@ from typing import Any, Dict, List, Optional
 
 import vocabulary
 from differences import Event, View, rule
-from rules_order import set_values
+from rules_order import made_signal, set_values
 
 _BROKEN = ("RemoteHostClosedError", "PeerClosedError")
-
-
-def _signal(like: Event, name: str, state: str, is_open: bool, context: str, *arguments: Any) -> Event:
-    out = {"obj": like["obj"], "step": like["step"], "ev": "signal", "name": name, "state": state, "open": is_open, "in": context}
-    return {**out, "args": list(arguments)} if arguments else out
+_STREAMS = ("socket", "local")
 
 
 @rule("failed-write-keeps-received")
@@ -48,30 +44,27 @@ def failed_write_keeps_received(view: View) -> None:
             _give_back(part, held)
         if view.is_signal(first, "aboutToClose"):
             if view.states[first] == "ConnectedState":
-                view.events[first] = _signal(event, "stateChanged", "ClosingState", True, event["in"], "ClosingState")
+                view.events[first] = made_signal(event, "stateChanged", "ClosingState", True, event["in"], "ClosingState")
             else:
                 del view.events[first]
         else:
-            view.events.insert(change, _signal(event, "stateChanged", "ClosingState", True, event["in"], "ClosingState"))
+            view.events.insert(change, made_signal(event, "stateChanged", "ClosingState", True, event["in"], "ClosingState"))
         view.refresh()
 
 
 def _held(view: View, index: int) -> Dict[str, Any]:
-    """What an object has received and not read before that moment, as far as the scenario tells: raw peers' sends to it, less its reads."""
+    """What an object has received and not read before that moment, as far as the scenario tells: what its only peer sent, less its reads."""
     name = view.events[index]["obj"]
+    raw = {e["obj"] for e in view.events if e["ev"] == "call" and e["name"] == "send" and view.kinds.get(e["obj"]) == "peer"}
+    own = {e["obj"] for e in view.events if view.kinds.get(e["obj"]) in _STREAMS and e["obj"] != name}
     held = b""
-    peer = None
-    last_accept = None
-    for event in view.events[:index]:
-        if event["ev"] == "call" and event["name"] == "accept" and isinstance(event.get("ret"), str):
-            last_accept = event["ret"][8:-1]
-        if event["ev"] == "until" and event["obj"] == name:
-            peer = peer or last_accept
-        if event["ev"] == "call" and event["name"] == "send" and event["obj"] in (peer, last_accept):
-            held += vocabulary.payload(event["args"][0])
-        if event["obj"] == name and event["ev"] == "call" and event["name"] in ("read", "readAll", "readLine", "skip"):
-            ret = event["ret"]
-            held = held[ret if isinstance(ret, int) else len(vocabulary.payload(ret)) if ret and "utf8" in ret else 0:]
+    if len(raw | own) == 1:
+        for event in view.events[:index]:
+            if event["ev"] == "call" and event["obj"] in raw | own and event["name"] in ("send", "write") and isinstance(event["ret"], int):
+                held += vocabulary.payload(event["args"][0])[:max(0, event["ret"])]
+            if event["obj"] == name and event["ev"] == "call" and event["name"] in ("read", "readAll", "readLine", "skip"):
+                ret = event["ret"]
+                held = held[ret if isinstance(ret, int) else len(vocabulary.payload(ret)) if ret and "utf8" in ret else 0:]
     return {"data": held, "openMode": "ReadWrite"}
 
 
@@ -87,40 +80,41 @@ def _give_back(event: Event, held: Dict[str, Any]) -> None:
 
 @rule("half-close-sends-queued")
 def half_close_sends_queued(view: View) -> None:
-    """When the peer ends its side, what is queued is still sent, in ClosingState."""
-    for name in [n for n, k in view.kinds.items() if k in ("socket", "local")]:
+    """When the peer ends its side, what is queued is still sent: before the end is seen, or after it in ClosingState."""
+    for name in [n for n, k in view.kinds.items() if k in _STREAMS]:
         lost = _lost(view, name)
-        if not lost:
-            continue
         ended: Optional[int] = None
+        error = -1
         for i, event in enumerate(view.events):
             if event["obj"] == name and view.is_signal(i, "stateChanged", "ClosingState"):
                 previous = [j for j in range(i) if view.events[j]["obj"] == name and view.events[j]["ev"] == "signal"]
                 if previous and view.is_signal(previous[-1], "errorOccurred") and view.events[previous[-1]]["args"][0] in _BROKEN:
-                    ended = i
-        if ended is None:
+                    ended, error = i, previous[-1]
+        if not lost or ended is None or view.events[error]["in"].split(".")[-1] in ("flush", "write"):
             continue
         event = view.events[ended]
-        view.events.insert(view.handler_end(ended), _signal(event, "bytesWritten", "ClosingState", event["open"], event["in"], len(lost)))
-        peer = _half_closed_by(view)
+        closers = _closers(view)
         for part in view.events[ended:]:
-            if part["obj"] == peer and part["ev"] == "call" and part["name"] == "recvUntilEof" and isinstance(part["ret"], list):
-                before = part["ret"][0]
-                if "utf8" in before:
-                    part["ret"] = [{"utf8": before["utf8"] + lost.decode()}, "eof"]
+            if part["obj"] in closers and part["ev"] == "call" and part["name"] == "recvUntilEof" and isinstance(part["ret"], list):
+                if "utf8" in part["ret"][0]:
+                    part["ret"] = [{"utf8": part["ret"][0]["utf8"] + lost.decode()}, "eof"]
+        early = list(view.events)
+        if not any(e["ev"] == "call" and e["name"] == "write" and e.get("within") == name + ".errorOccurred" for e in early):
+            early.insert(error, made_signal(event, "bytesWritten", "ConnectedState", event["open"], event["in"], len(lost)))
+            view.alternatives.append(early)
+        view.events.insert(view.handler_end(ended), made_signal(event, "bytesWritten", "ClosingState", event["open"], event["in"], len(lost)))
         view.refresh()
 
 
-def _half_closed_by(view: View) -> Optional[str]:
-    closers = [e["obj"] for e in view.events if e["ev"] == "call" and e["name"] == "shutdownWrite" and view.kinds.get(e["obj"]) == "peer"]
-    return closers[0] if len(closers) == 1 else None
+def _closers(view: View) -> List[str]:
+    """The raw peers that end their side."""
+    return sorted({e["obj"] for e in view.events if e["ev"] == "call" and e["name"] in ("shutdownWrite", "close")
+                   and view.kinds.get(e["obj"]) == "peer" and not e["obj"].startswith("l")})
 
 
 def _lost(view: View, name: str) -> bytes:
     """What the object wrote and never sent although the peer had only ended its own side; nothing when there is more to it than that."""
-    if _half_closed_by(view) is None:
-        return b""
-    if any(e["ev"] == "call" and e["name"] in ("rst", "abort") or e["ev"] == "deleted" for e in view.events):
+    if len(_closers(view)) != 1 or any(e["ev"] == "call" and e["name"] in ("rst", "abort") or e["ev"] == "deleted" for e in view.events):
         return b""
     if sum(1 for i in range(len(view.events)) if view.events[i]["obj"] == name and view.is_signal(i, "connected")) > 1:
         return b""
@@ -152,15 +146,54 @@ def bytes_written_adds_up(view: View) -> None:
             amount = sum(e["ret"] for e in view.events[signal:end] if e["obj"] == event["obj"] and e["ev"] == "call" and e["name"] == "write"
                          and e.get("within") == inside and e["ret"] > 0)
             first = view.events[signal]
-            view.events.insert(end, _signal(first, "bytesWritten", first["state"], first["open"], first["in"], amount))
+            view.events.insert(end, made_signal(first, "bytesWritten", first["state"], first["open"], first["in"], amount))
             view.refresh()
         elif event["name"] == "write" and isinstance(event["ret"], int) and event["ret"] > 0 and _unbuffered(view, event["obj"]):
-            # It is told in the next turn of the loop: before the object's first event of a later step that runs the loop.
-            later = [j for j in view.later(i - 1, event["obj"]) if view.events[j]["ev"] in ("signal", "until") and view.events[j].get("in", "loop") == "loop"]
+            # It is told in the next turn of the loop, or before anything else that the socket tells.
+            later = [j for j in view.later(i - 1, event["obj"]) if view.events[j]["ev"] in ("signal", "until")]
             place = later[0] if later else len(view.events)
-            view.events.insert(place, _signal({**event, "step": event["step"] + 1}, "bytesWritten", "ConnectedState", True, "loop", event["ret"]))
+            context = view.events[place].get("in", "loop") if later else "loop"
+            view.events.insert(place, made_signal({**event, "step": event["step"] + 1}, "bytesWritten", "ConnectedState", True, context, event["ret"]))
             view.refresh()
 
 
 def _unbuffered(view: View, name: str) -> bool:
     return any(e["obj"] == name and e["ev"] == "call" and e["name"] == "connectToHost" and "Unbuffered" in str(e["args"][2:3]) for e in view.events)
+
+
+@rule("abort-stops-everything")
+def abort_stops_everything(view: View) -> None:
+    """abort stops an attempt in any handler: nothing is connected afterwards, and no connection reaches the server."""
+    view.events[:] = [e for i, e in enumerate(view.events) if not (view.is_signal(i, "connected") and e["state"] == "UnconnectedState")]
+    for i, event in enumerate(view.events):
+        inside = [event["obj"] + ".hostFound", event["obj"] + ".stateChanged"]
+        if event["ev"] != "call" or event["name"] != "abort" or event.get("within") not in inside:
+            continue
+        connects = [e for e in view.events if e["ev"] == "call" and e["name"] == "connectToHost"]
+        if len(connects) != 1 or connects[0]["step"] != event["step"]:
+            continue    # it cannot be told whose connection it is
+        for name in ("pendingConnectionAvailable", "newConnection"):
+            for j in range(i, len(view.events)):
+                if view.is_signal(j, name):
+                    del view.events[j]
+                    break
+        for part in view.events[i:]:
+            if view.kinds.get(part["obj"]) == "server":
+                set_values(part, {"hasPendingConnections": False})
+        return
+
+
+@rule("bound-close-is-no-disconnect")
+def bound_close_is_no_disconnect(view: View) -> None:
+    """Closing a socket that is only bound emits neither ClosingState nor disconnected: nothing was connected."""
+    i = 0
+    while i < len(view.events):
+        event = view.events[i]
+        if view.kinds.get(event["obj"]) == "socket" and view.is_signal(i, "stateChanged", "ClosingState") and view.states[i] == "BoundState":
+            later = [j for j in view.later(i, event["obj"]) if view.is_signal(j, "disconnected")]
+            if later:
+                del view.events[later[0]]
+            del view.events[i]
+            view.refresh()
+            continue
+        i += 1

@@ -1,10 +1,10 @@
 """Rules about single values: what is valid, what is an error, and when it is over."""
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Dict, List
 
 from differences import View, rule
-from rules_order import set_values
+from rules_order import set_values, values_of
 
 _LIVE = ("ConnectedState", "ClosingState", "BoundState")
 
@@ -18,10 +18,8 @@ def failed_bind_leaves_no_descriptor(view: View) -> None:
         if event["ev"] == "call" and event["name"] == "listen":
             listening[event["obj"]] = event["ret"] or listening.get(event["obj"], False)
         dead = view.states[i] == "UnconnectedState" if kind in ("socket", "local") else not listening.get(event["obj"], False)
-        if kind not in (None, "peer") and dead and event["ev"] in ("get", "snapshot"):
-            values = event["values"] if event["ev"] == "snapshot" else {event["name"]: event["value"]}
-            if values.get("socketDescriptor") == "<fd>":
-                set_values(event, {"socketDescriptor": -1})
+        if kind not in (None, "peer") and dead and values_of(event).get("socketDescriptor") == "<fd>":
+            set_values(event, {"socketDescriptor": -1})
 
 
 @rule("is-valid")
@@ -36,7 +34,7 @@ def is_valid(view: View) -> None:
 
 @rule("error-is-cleared")
 def error_is_cleared(view: View) -> None:
-    """error is NoError again after a success of the same kind of call: a wait after a time-out, a bind, a listen."""
+    """error is NoError again after a success of the same kind of call: a wait after a time-out, a bind, a listen, a connect."""
     group: Dict[str, str] = {}    # what the object's error came from
     cleared: Dict[str, bool] = {}
     for event in view.events:
@@ -44,12 +42,16 @@ def error_is_cleared(view: View) -> None:
         if event["ev"] == "signal" and event["name"] == "errorOccurred":
             cleared[name] = False
             group[name] = "wait" if event["args"] == ["SocketTimeoutError"] else event["in"].split(".")[-1]
+        elif event["ev"] == "signal" and event["name"] == "stateChanged" and event["args"] == ["ConnectedState"]:
+            cleared[name] = group.get(name) in ("connectToHost", "connectToServer")
         elif event["ev"] == "call":
             if event["name"] == "listen":
                 if event["ret"]:
                     cleared[name] = group.get(name) == "listen" or cleared.get(name, False)
                 else:
                     group[name], cleared[name] = "listen", False
+            elif event["name"] == "waitForNewConnection" and event["ret"] == [False, True]:
+                group[name], cleared[name] = "wait", False
             elif event["name"].startswith("waitFor") and event["ret"] in (True, [True, False]) and group.get(name) == "wait":
                 cleared[name] = True
             elif event["name"] == "bind" and event["ret"] and group.get(name) == "bind":
@@ -79,19 +81,17 @@ def connect_arguments(view: View) -> None:
         elif name in why:
             if event["ev"] == "signal" and event["name"] == "errorOccurred":
                 event["args"] = [why[name]]
-            if event["ev"] in ("get", "snapshot"):
-                values: Dict[str, Any] = event["values"] if event["ev"] == "snapshot" else {event["name"]: event["value"]}
-                if values.get("state") == "ConnectingState":
-                    set_values(event, {"state": "HostLookupState"})
-                if values.get("error") in ("HostNotFoundError", "ConnectionRefusedError"):
-                    set_values(event, {"error": why[name]})
+            if values_of(event).get("state") == "ConnectingState":
+                set_values(event, {"state": "HostLookupState"})
+            if values_of(event).get("error") in ("HostNotFoundError", "ConnectionRefusedError"):
+                set_values(event, {"error": why[name]})
     for j in reversed(drop):
         del view.events[j]
 
 
 @rule("refused-is-operation-error")
 def refused_is_operation_error(view: View) -> None:
-    """A bind on a bound or connected socket, and a listen on a listening server, are OperationError."""
+    """A bind on a bound or connected socket, a connect on a connected one, a listen on a listening server: OperationError, by signal or not."""
     refused: Dict[str, bool] = {}
     listening: Dict[str, bool] = {}
     for i, event in enumerate(view.events):
@@ -100,11 +100,11 @@ def refused_is_operation_error(view: View) -> None:
             event["args"], event["errorString"] = ["OperationError"], "refused"
             refused[name] = True
         elif view.is_signal(i, "errorOccurred"):
-            refused[name] = False
+            refused[name] = kind == "local" and event["args"] == ["OperationError"]
         elif kind in ("server", "localserver") and event["ev"] == "call" and event["name"] == "listen":
             refused[name] = listening.get(name, False)
             listening[name] = listening.get(name, False) or bool(event["ret"])
-        elif event["ev"] == "call" and event["name"] in ("close", "connectToHost", "waitForNewConnection"):
+        elif event["ev"] == "call" and event["name"] in ("close", "connectToHost", "waitForNewConnection") or view.is_signal(i, "connected"):
             refused[name] = False
             if event["name"] == "close":
                 listening[name] = False
@@ -154,17 +154,22 @@ def misuse_is_told(view: View) -> None:
         i += 1
 
 
-@rule("abort-stops-the-attempt")
-def abort_stops_the_attempt(view: View) -> None:
-    """abort from the first signals of an attempt stops it: no connection reaches the server."""
+@rule("refused-write-is-a-value")
+def refused_write_is_a_value(view: View) -> None:
+    """A write that is refused because the socket is not connected is told by its result; error keeps the last error."""
+    last: Dict[str, str] = {}
+    refused: Dict[str, bool] = {}
     for i, event in enumerate(view.events):
-        if event["ev"] != "call" or event["name"] != "abort" or event.get("within") not in (event["obj"] + ".hostFound", event["obj"] + ".stateChanged"):
+        name = event["obj"]
+        if view.kinds.get(name) not in ("socket", "local"):
             continue
-        if any(e["ev"] == "call" and e["name"] == "connectToHost" and e["obj"] != event["obj"] for e in view.events):
-            continue    # it cannot be told whose connection it is
-        for name in ("pendingConnectionAvailable", "newConnection"):
-            for j in range(i, len(view.events)):
-                if view.is_signal(j, name):
-                    del view.events[j]
-                    break
-        return
+        if event["ev"] == "signal" and event["name"] == "errorOccurred":
+            last[name], refused[name] = event["args"][0], False
+        elif event["ev"] == "call" and event["name"] in ("connectToHost", "connectToServer"):
+            last.pop(name, None)
+            refused[name] = False
+        elif event["ev"] == "call" and event["name"] == "write" and event["ret"] == -1 and view.states[i] == "UnconnectedState":
+            refused[name] = True
+        elif refused.get(name):
+            if values_of(event).get("error", "UnknownSocketError") == "UnknownSocketError":
+                set_values(event, {"error": last.get(name, "NoError"), "errorString": "some text" if name in last else ""})

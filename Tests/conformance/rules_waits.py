@@ -3,20 +3,17 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
+import vocabulary
 from differences import Event, View, rule
-from rules_order import set_values
+from rules_order import made_signal, set_values
 
-_WAITS = ("waitForConnected", "waitForReadyRead", "waitForBytesWritten", "waitForDisconnected")
+WAITS = ("waitForConnected", "waitForReadyRead", "waitForBytesWritten", "waitForDisconnected")
 TIMEOUT = "SocketTimeoutError"
+_ENDING_CALLS = ("connectToHost", "connectToServer", "abort", "close", "bind", "disconnectFromHost", "disconnectFromServer")
 
 
-def _error(event: Event, error: str, state: str, is_open: bool, context: str) -> Event:
-    return {"obj": event["obj"], "step": event["step"], "ev": "signal", "name": "errorOccurred", "args": [error], "state": state,
-            "open": is_open, "errorString": "timed out", "in": context}
-
-
-def _signals_of(view: View, call: int) -> List[int]:
-    """The signals that were raised inside a wait."""
+def signals_of(view: View, call: int) -> List[int]:
+    """The signals that were raised inside a call."""
     event = view.events[call]
     context = "%s.%s" % (event["obj"], event["name"])
     return [i for i in range(call) if view.events[i]["ev"] == "signal" and view.events[i]["obj"] == event["obj"]
@@ -30,80 +27,121 @@ def stays(view: View, index: int, values: Dict[str, Any]) -> None:
         event = view.events[j]
         if event["ev"] == "signal" and event["name"] == "stateChanged":
             break
-        if event["ev"] in ("deleted",) or event["ev"] == "call" and event["name"] in ("connectToHost", "connectToServer", "abort", "close", "bind"):
+        if event["ev"] == "deleted" or event["ev"] == "call" and event["name"] in _ENDING_CALLS:
             break
         set_values(event, values)
 
 
 @rule("wait-in-bound-state")
 def wait_in_bound_state(view: View) -> None:
-    """waitForConnected of a bound socket is false at once, and the socket stays bound."""
+    """A wait of a bound socket that does not connect is false at once, and the socket stays bound."""
     i = 0
     while i < len(view.events):
         event = view.events[i]
-        if event["ev"] == "call" and event["name"] == "waitForConnected" and event["ret"] is False:
-            raised = _signals_of(view, i)
-            if len(raised) == 1 and view.states[raised[0]] == "BoundState" and view.is_signal(raised[0], "stateChanged", "UnconnectedState"):
-                del view.events[raised[0]]
-                stays(view, i - 1, {"state": "BoundState", "error": "NoError", "errorString": ""})
+        if event["ev"] == "call" and event["name"] in WAITS and view.kinds.get(event["obj"]) == "socket":
+            raised = signals_of(view, i)
+            if raised and view.states[raised[0]] == "BoundState" and any(view.is_signal(j, "stateChanged", "UnconnectedState") for j in raised):
+                event["ret"] = False
+                for j in reversed(raised):
+                    del view.events[j]
+                i -= len(raised)
+                stays(view, i, {"state": "BoundState", "error": "NoError", "errorString": ""})
                 view.refresh()
-                continue
         i += 1
 
 
 @rule("wait-timeout-is-told")
 def wait_timeout_is_told(view: View) -> None:
     """A wait that ends at its limit while connecting emits errorOccurred(SocketTimeoutError).  Only waitForConnected ends the attempt."""
+    connecting: Dict[str, str] = {}    # objects whose attempt goes on, unlike the reference's
     i = 0
     while i < len(view.events):
         event = view.events[i]
+        name = event["obj"]
         i += 1
-        if event["ev"] != "call" or event["name"] not in _WAITS or event["ret"] is not False:
+        if event["ev"] == "call" and event["name"] in _ENDING_CALLS:
+            connecting.pop(name, None)
+        if event["ev"] != "call" or event["name"] not in WAITS or event["ret"] is not False:
             continue
         call = i - 1
-        raised = _signals_of(view, call)
-        if any(view.is_signal(j, "errorOccurred") for j in raised):
-            continue
-        context = "%s.%s" % (event["obj"], event["name"])
+        raised = signals_of(view, call)
+        context = "%s.%s" % (name, event["name"])
         given_up: Optional[int] = next((j for j in raised if view.is_signal(j, "stateChanged", "UnconnectedState")
                                         and view.states[j] in ("ConnectingState", "HostLookupState")), None)
-        if given_up is not None:
-            change = view.events[given_up]
+        told = [j for j in raised if view.is_signal(j, "errorOccurred")]
+        if given_up is not None and (not told or view.is_signal(told[0], "errorOccurred", "UnknownSocketError")):
+            change, state = view.events[given_up], view.states[given_up]
+            for j in reversed(told):
+                del view.events[j]
+                call -= 1
             if event["name"] == "waitForConnected":
-                view.events.insert(view.handler_end(given_up), _error(event, TIMEOUT, "UnconnectedState", change["open"], context))
+                place = view.handler_end(given_up)
+                view.events.insert(place, made_signal(event, "errorOccurred", "UnconnectedState", change["open"], context, TIMEOUT))
             else:
-                view.events[given_up] = _error(event, TIMEOUT, view.states[given_up], change["open"], context)
-                stays(view, call, {"state": view.states[given_up]})
-            view.refresh()
-        elif view.kinds.get(event["obj"]) == "local" and event["name"] == "waitForConnected" and view.states[call] == "ConnectingState":
-            # Behind a full queue the reference neither gives up nor says why.
-            new = {"obj": event["obj"], "step": event["step"], "ev": "signal", "name": "stateChanged", "args": ["UnconnectedState"],
-                   "state": "UnconnectedState", "open": False, "in": context}
-            view.events[call:call] = [new, _error(event, TIMEOUT, "UnconnectedState", False, context)]
-            stays(view, call + 2, {"state": "UnconnectedState", "error": TIMEOUT, "errorString": "timed out", "serverName": "",
-                                   "fullServerName": ""})
-            view.refresh()
-
-
-@rule("wait-for-pending-connection")
-def wait_for_pending_connection(view: View) -> None:
-    """waitForNewConnection returns at once when a connection waits already to be taken."""
-    pending: Dict[str, int] = {}
-    answered: Dict[str, bool] = {}
-    for event in view.events:
-        name = event["obj"]
-        if view.kinds.get(name) not in ("server", "localserver"):
+                view.events[given_up] = made_signal(event, "errorOccurred", state, change["open"], context, TIMEOUT)
+                connecting[name] = state
+                stays(view, call, {"state": state, "error": TIMEOUT, "errorString": "some text"})
+        elif raised:
             continue
-        if event["ev"] == "signal" and event["name"] == "newConnection":
-            pending[name] = pending.get(name, 0) + 1
-        elif event["ev"] == "call" and event["name"] == "nextPendingConnection" and event["ret"] is not None:
-            pending[name] = pending.get(name, 0) - 1
-        elif event["ev"] == "call" and event["name"] == "close":
-            pending[name] = 0
-        elif event["ev"] == "call" and event["name"] == "waitForNewConnection" and pending.get(name, 0) > 0 and event["ret"] in ([False, True], [True, True]):
-            event["ret"] = [True, False]
-            answered[name] = True
-            if "elapsedOk" in event:
-                event["elapsedOk"] = True
-        elif answered.get(name):
-            set_values(event, {"serverError": "NoError", "errorString": ""})
+        elif connecting.get(name) and event["name"] in ("waitForReadyRead", "waitForDisconnected"):
+            view.events.insert(call, made_signal(event, "errorOccurred", connecting[name], False, context, TIMEOUT))
+        elif event["name"] == "waitForConnected" and (connecting.get(name) or view.kinds.get(name) == "local" and view.states[call] == "ConnectingState"):
+            # Behind a full queue the reference neither gives up nor says why.
+            view.events[call:call] = [made_signal(event, "stateChanged", "UnconnectedState", False, context, "UnconnectedState"),
+                                      made_signal(event, "errorOccurred", "UnconnectedState", False, context, TIMEOUT)]
+            connecting.pop(name, None)
+            stays(view, call + 2, {"state": "UnconnectedState", "error": TIMEOUT, "errorString": "some text", "serverName": "", "fullServerName": ""})
+        view.refresh()
+        i = max(i, call + 1)
+
+
+def _is_loop_step(step: Event, kinds: Dict[str, str]) -> bool:
+    if {"pump", "until", "untilValue"} & set(step):
+        return True
+    return kinds.get(str(step.get("call", "")).split(".")[0]) == "peer" and step["call"].split(".")[1] in ("accept", "recv", "recvUntilEof", "recvFrom")
+
+
+@rule("wait-in-closing-state")
+def wait_in_closing_state(view: View) -> None:
+    """waitForConnected of a closing socket is false at once; what is still to be sent is sent."""
+    for i, event in enumerate(view.events):
+        if event["ev"] != "call" or event["name"] != "waitForConnected" or event["ret"] is not False:
+            continue
+        raised = signals_of(view, i)
+        if len(raised) != 1 or view.states[raised[0]] != "ClosingState" or not view.is_signal(raised[0], "stateChanged", "UnconnectedState"):
+            continue
+        _keep_closing(view, raised[0], i)
+        return
+
+
+def _keep_closing(view: View, change: int, call: int) -> None:
+    """Undoes the jump to Unconnected, and has the socket send and disconnect in its next wait or in the next step that runs the loop."""
+    name, is_open = view.events[change]["obj"], view.events[change]["open"]
+    unsent = b"".join(vocabulary.payload(e["args"][0]) for e in view.events[:call] if e["obj"] == name and e["ev"] == "call" and e["name"] == "write")
+    unsent = unsent[sum(e["args"][0] for e in view.events[:call] if e["obj"] == name and e["ev"] == "signal" and e["name"] == "bytesWritten"):]
+    peers_step = view.events[call]["step"]
+    del view.events[change]
+    steps = view.scenario["steps"]
+    ending = next((n for n in range(peers_step + 1, len(steps)) if _is_loop_step(steps[n], view.kinds)), len(steps))
+    place, context = len(view.events), "loop"
+    for j in range(call, len(view.events)):
+        event = view.events[j]
+        if event["obj"] == name and event["ev"] == "call" and event["name"] in ("waitForBytesWritten", "waitForDisconnected") and event["step"] < ending:
+            place, context = j, "%s.%s" % (name, event["name"])
+            event["ret"] = True
+            break
+        if event["step"] >= ending:
+            place = j
+            break
+    before = {"state": "ClosingState", "bytesToWrite": len(unsent), "error": "NoError", "errorString": ""}
+    after = {"state": "UnconnectedState", "bytesToWrite": 0, "error": "NoError", "errorString": ""}
+    for j, event in enumerate(view.events):
+        if j >= call - 1 and event["obj"] == name:
+            set_values(event, before if j < place else after)
+        if j >= place and event["ev"] == "call" and event["name"] == "recvUntilEof" and isinstance(event["ret"], list) and "utf8" in event["ret"][0]:
+            event["ret"] = [{"utf8": event["ret"][0]["utf8"] + unsent.decode()}, "eof"]
+    like = {"obj": name, "step": ending}
+    view.events[place:place] = [made_signal(like, "bytesWritten", "ClosingState", is_open, context, len(unsent)),
+                                made_signal(like, "stateChanged", "UnconnectedState", is_open, context, "UnconnectedState"),
+                                made_signal(like, "readChannelFinished", "UnconnectedState", is_open, context),
+                                made_signal(like, "disconnected", "UnconnectedState", is_open, context)]

@@ -12,7 +12,11 @@ if [ $# -ne 3 ]; then
     exit 2
 fi
 
-coproc SIDECAR { exec "${SLUICED:-sluiced}" --stdio; }
+sluiced=$(command -v "${SLUICED:-sluiced}") || { echo "session.sh: there is no ${SLUICED:-sluiced}" >&2; exit 1; }
+coproc SIDECAR { exec "$sluiced" --stdio; }
+# Bash forgets these when the coprocess ends.
+sidecar=$SIDECAR_PID
+exec {to}>&"${SIDECAR[1]}" {from}<&"${SIDECAR[0]}" {SIDECAR[1]}>&- {SIDECAR[0]}<&-
 
 last_id=0
 events=" " # the names of those that have come
@@ -34,7 +38,7 @@ quote() {
 
 # receive: the next message into $message; an event is noted down, and an error ends the script with its text.
 receive() {
-    IFS= read -r -t 30 message <&"${SIDECAR[0]}" || die "no answer from the sidecar"
+    IFS= read -r -t 30 message <&"$from" || die "no answer from the sidecar"
     if [[ $message =~ \"method\":\"([^\"]*)\" ]]; then
         events+="${BASH_REMATCH[1]} "
     fi
@@ -46,7 +50,7 @@ receive() {
 # call METHOD PARAMS: sends a request and leaves its result in $result. Events that were raised meanwhile come first.
 call() {
     local id=$((++last_id))
-    printf '{"jsonrpc":"2.0","id":%d,"method":"%s","params":%s}\n' "$id" "$1" "$2" >&"${SIDECAR[1]}"
+    printf '{"jsonrpc":"2.0","id":%d,"method":"%s","params":%s}\n' "$id" "$1" "$2" >&"$to"
     receive
     until [[ $message =~ \"id\":$id[,\}] ]]; do receive; done
     [[ $message =~ \"result\":(.*)\}$ ]] || die "not understood: $message"
@@ -70,5 +74,5 @@ line=${BASH_REMATCH[1]//\\\"/\"}
 printf '%b\n' "$line"
 
 # The end of its input ends the sidecar, which closes what is open.
-exec {SIDECAR[1]}>&-
-wait "$SIDECAR_PID"
+exec {to}>&-
+wait "$sidecar"

@@ -19,7 +19,6 @@ final class BufferPool {
     /// Takes back an empty queue.
     func recycle(_ queue: WriteQueue) {
         guard queues.count < Self.pooledQueues else { return }
-        queue.prepareForReuse()
         queues.append(queue)
     }
 }

@@ -82,8 +82,10 @@ public final class EventLoop {
             depth -= 1
             if depth == 0 { embedding?.prepareToSleep(self) }
         }
+        // What is sent may raise events, for which the caller waits: then there is no time to sleep.
+        var didAnything = !unsentSockets.isEmpty
         sendUnsent()
-        var didAnything = wait(timeout: timeout)
+        if wait(timeout: didAnything ? 0 : timeout) { didAnything = true }
         while let (handler, readiness) = poller.next() {
             handler.descriptorReady(readiness)
             sendUnsent()
@@ -171,8 +173,12 @@ public final class EventLoop {
 
     /// Sends what sockets have gathered. A socket that is written to again meanwhile waits for the next call, so that
     /// one whose handler always writes more cannot hold up the turn.
+    @inline(__always)
     private func sendUnsent() {
-        guard !unsentSockets.isEmpty else { return }
+        if !unsentSockets.isEmpty { sendAllUnsent() }
+    }
+
+    private func sendAllUnsent() {
         unsentSockets.beginRound()
         while let socket = unsentSockets.next() { socket.sendGathered() }
     }

@@ -90,7 +90,8 @@ struct Poller: ~Copyable {
     }
 
     func isRegistered(_ descriptor: Int32) -> Bool {
-        slots.contains { $0.descriptor == descriptor }
+        // By index: in debug builds an Optional of a slot, as iterating makes them, does not tell its end from a value.
+        slots.indices.contains { slots[$0].descriptor == descriptor }
     }
 
     /// Fetches events unless some are still to be handed out. Returns how many there are.

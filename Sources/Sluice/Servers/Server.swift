@@ -317,7 +317,10 @@ open class Server: EventSource, ReadinessHandler {
         let deadline = StreamSocket.deadline(after: timeout)
         let begun = epoch
         while begun == epoch {
-            if hasPendingConnections || accept(limit: 1, evenWhilePaused: true) > 0 { return (true, false) }
+            if hasPendingConnections || accept(limit: 1, evenWhilePaused: true) > 0 {
+                if error == .socketTimeout { lastError = nil }
+                return (true, false)
+            }
             guard begun == epoch else { break }
             let timeLeft = StreamSocket.milliseconds(until: deadline)
             guard timeLeft != 0 else { return (false, waitTimedOut()) }
@@ -370,6 +373,7 @@ open class Server: EventSource, ReadinessHandler {
         guard !waits.isEmpty, hasPendingConnections || !isListening else { return }
         let answered = waits
         waits = []
+        if hasPendingConnections, error == .socketTimeout { lastError = nil }
         for wait in answered { wait.complete(hasPendingConnections, timedOut: false) }
     }
 }

@@ -37,7 +37,6 @@ public final class LocalSocket: StreamSocket {
     public func connectToServer(_ name: String, openMode: OpenMode = .readWrite) throws(SocketError) {
         try beginConnecting(to: "")
         setServerName(name, fullName: "")
-        self.openMode = []
         let begun = epoch
         setState(.connecting)
         guard begun == epoch else { return }
@@ -72,6 +71,10 @@ public final class LocalSocket: StreamSocket {
 
     override func connectFailed(_ error: SocketError) {
         setServerName("", fullName: "")
+        // The device may still be open from the connection before.
+        let begun = epoch
+        if isOpen { send(.aboutToClose, .aboutToClose) }
+        guard begun == epoch else { return }
         openMode = []
         super.connectFailed(error)
     }

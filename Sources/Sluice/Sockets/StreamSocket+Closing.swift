@@ -40,6 +40,8 @@ extension StreamSocket {
     private func endByPeer(_ error: SocketError, canSend: Bool) {
         let begun = epoch
         flags.insert(.readFinished)
+        reportWritten()
+        guard begun == epoch else { return }
         report(error)
         guard begun == epoch else { return }
         if !canSend { writeQueueDropped() }
@@ -66,6 +68,8 @@ extension StreamSocket {
             unbind()
         case .connected:
             let begun = epoch
+            reportWritten()
+            guard begun == epoch, state == .connected else { return }
             setState(.closing)
             guard begun == epoch else { return }
             if bytesToWrite > 0 {
@@ -91,7 +95,10 @@ extension StreamSocket {
 
     /// Closes now, whatever is pending or going on.
     func closeAtOnce() {
-        guard state != .unconnected else { return }
+        if state == .unconnected {
+            closeDevice()
+            return
+        }
         epoch &+= 1
         let begun = epoch
         let wasConnected = state == .connected || state == .closing
@@ -124,6 +131,7 @@ extension StreamSocket {
         let begun = epoch
         unregister()
         defer { if begun == epoch { completeWaits() } }
+        connectionForgotten()
         setState(.unconnected)
         guard begun == epoch else { return }
         if !flags.contains(.readChannelFinishedSent) {
@@ -135,7 +143,6 @@ extension StreamSocket {
             guard begun == epoch else { return }
         }
         releaseDescriptor()
-        connectionForgotten()
     }
 
     /// Closing with bytes to send: they go as the system takes them, within closeTimeout.

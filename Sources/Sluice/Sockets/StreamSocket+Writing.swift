@@ -37,7 +37,9 @@ extension StreamSocket {
         guard try acceptable(bytes.count) == bytes.count else {
             throw SocketError(.limitReached, "writeBufferSize \(writeLimit) does not allow \(bytes.count) bytes more")
         }
-        queueForWriting().append(borrowed: bytes, release: release)
+        guard queueForWriting().append(borrowed: bytes, release: release) else {
+            throw SocketError(.outOfMemory, "There is no memory to queue \(bytes.count) bytes")
+        }
         if !bytes.isEmpty { queueGrew() }
         return bytes.count
     }
@@ -179,6 +181,8 @@ extension StreamSocket {
         }
         guard !flags.contains(.writeFinishing) else { return }
         flags.insert(.writeFinishing)
-        if state == .connected, bytesToWrite == 0 { writingDone() }
+        let begun = epoch
+        if state == .connected { reportWritten() }
+        if begun == epoch, state == .connected, bytesToWrite == 0 { writingDone() }
     }
 }

@@ -136,7 +136,7 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
     /// `close` was called: the connection may still be sending.
     func deviceClosed() {}
 
-    /// The events of a close are over, and nothing is left of the connection.
+    /// The connection is no more; its events are still to come.
     func connectionForgotten() {}
 
     /// Takes over an open descriptor, connected ones with their place in the poller if they have one.

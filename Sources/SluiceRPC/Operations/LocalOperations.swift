@@ -17,6 +17,7 @@ extension OperationTable {
             let name = try call.text("name")
             let mode: OpenMode = try call.flags("openMode")
             try call.session.service.rules.checkLocal(name, isAbstract: socket.socketOptions.contains(.abstractNamespace))
+            try call.entry().forgetLastConnection()
             try call.run { () throws(SocketError) in try socket.connectToServer(name, openMode: mode) }
             return .null
         },

@@ -38,6 +38,7 @@ extension OperationTable {
             let mode: OpenMode = try call.flags("openMode")
             let networkProtocol: NetworkProtocol = try call.named("protocol")
             try call.session.service.rules.checkConnect(host, port: port)
+            try call.entry().forgetLastConnection()
             try call.run { () throws(SocketError) in
                 try socket.connectToHost(host, port: port, openMode: mode, protocol: networkProtocol)
             }
@@ -50,6 +51,7 @@ extension OperationTable {
             return .null
         },
         Operation("socket.abort", "Closes at once and drops what is pending. The object can be used again.", [.handle]) { call throws(Failure) in
+            try call.entry().forget([.arrived, .written])
             try call.socket().abort()
             return .null
         },
@@ -96,6 +98,7 @@ extension OperationTable {
             let socket = try call.socket()
             let state: SocketState = try call.named("state")
             let mode: OpenMode = try call.flags("openMode")
+            try call.entry().forgetLastConnection()
             try call.withDescriptor { descriptor throws(SocketError) in
                 try socket.setDescriptor(descriptor, state: state, openMode: mode)
             }
@@ -125,11 +128,11 @@ extension OperationTable {
             "Answers when the connection is made (true), or failed or did not come in time (false); running out of time ends the attempt.", .connected),
         wait(
             "socket.waitForReadyRead",
-            "Answers true when new bytes have come; what is in the buffer already does not count. False when the connection ends, or time runs out.",
+            "Answers true when new bytes have come: at once if some came since the last read or such a wait. False when the connection ends, or time runs out.",
             .readyRead),
         wait(
-            "socket.waitForBytesWritten", "Answers true when some of the queued bytes went to the system; false when none are queued.", .bytesWritten),
-        wait("socket.waitForDisconnected", "Answers true when the socket is Unconnected; false when it was before.", .disconnected),
+            "socket.waitForBytesWritten", "Answers true when some of the queued bytes went to the system: at once if some did since the last such wait. False when none are queued.", .bytesWritten),
+        wait("socket.waitForDisconnected", "Answers true when the connection has ended: at once if it did since the last such wait. False when there is none, or time runs out.", .disconnected),
         Operation(
             "socket.sync", "Answers when all that was written is with the system.", [.handle, .timeout], errors: [.socketTimeout, .operation]
         ) { call throws(Failure) in
@@ -146,8 +149,16 @@ extension OperationTable {
     private static func wait(_ name: StaticString, _ summary: StaticString, _ kind: Wait.Kind) -> Operation {
         Operation(name, summary, [.handle, .timeout], .boolean, errors: [.socketTimeout]) { call throws(Failure) in
             let socket = try call.streamSocket()
+            let entry = try call.entry()
+            if entry.isNews(kind) {
+                entry.forget(kind)
+                return .boolean(true)
+            }
             return try call.wait(ifAbandoned: .boolean(false)) { timeout, finish in
-                let wait = socket.beginWait(kind, timeout: timeout) { finish(.success(.boolean($0))) }
+                let wait = socket.beginWait(kind, timeout: timeout) { succeeded in
+                    if succeeded { entry.forget(kind) }
+                    finish(.success(.boolean(succeeded)))
+                }
                 return wait.map { wait in { wait.cancel() } }
             }
         }

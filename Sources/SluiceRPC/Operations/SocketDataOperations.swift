@@ -27,22 +27,25 @@ extension OperationTable {
         },
         Operation("socket.peek", "As socket.read, but the bytes stay.", [.handle, maxSize, .encoding], .data, errors: [.operation]) { call throws(Failure) in
             let size = min(try call.integer("maxSize"), call.session.service.limits.maxData)
-            return try bytes(call) { socket throws(SocketError) in try socket.peek(maxSize: size) }
+            return try bytes(call, isRead: false) { socket throws(SocketError) in try socket.peek(maxSize: size) }
         },
         Operation("socket.peekAll", "As socket.readAll, but the bytes stay.", [.handle, .encoding], .data, errors: [.operation]) { call throws(Failure) in
             try checkSize(try call.socket().bytesAvailable, call, "socket.peek")
-            return try bytes(call) { socket throws(SocketError) in try socket.peekAll() }
+            return try bytes(call, isRead: false) { socket throws(SocketError) in try socket.peekAll() }
         },
         Operation(
             "socket.skip", "Drops at most so many of the bytes that are there.", [.handle, maxSize], .integer("How many were dropped."), errors: [.operation]
         ) { call throws(Failure) in
             let socket = try call.socket()
             let size = try call.integer("maxSize")
-            return .integer(try call.run { () throws(SocketError) in try socket.skip(size) })
+            let skipped = try call.run { () throws(SocketError) in try socket.skip(size) }
+            try call.entry().forget(.arrived)
+            return .integer(skipped)
         },
         Operation("socket.getChar", "Takes one byte.", [.handle], .byteOrNull, errors: [.operation]) { call throws(Failure) in
             let socket = try call.socket()
             let byte = try call.run { () throws(SocketError) in try socket.getChar() }
+            try call.entry().forget(.arrived)
             return byte.map { .integer(Int($0)) } ?? .null
         },
         Operation("socket.putChar", "Writes one byte.", [.handle, byte], errors: [.operation]) { call throws(Failure) in
@@ -91,10 +94,11 @@ extension OperationTable {
         },
     ]
 
-    private static func bytes(_ call: Call, _ read: (Socket) throws(SocketError) -> [UInt8]) throws(Failure) -> Reply {
+    private static func bytes(_ call: Call, isRead: Bool = true, _ read: (Socket) throws(SocketError) -> [UInt8]) throws(Failure) -> Reply {
         let socket = try call.socket()
         let isBase64 = try call.isBase64
         let bytes = try call.run { () throws(SocketError) in try read(socket) }
+        if isRead { try call.entry().forget(.arrived) }
         // Control characters grow sixfold as text; where base64 alone stays within the limits it is what is sent.
         if !isBase64, bytes.count > 1 << 16, bytes.withUnsafeBytes({ quotedSize($0) }) > call.session.service.limits.maxOutput / 2 {
             return .data(bytes, asBase64: true)

@@ -24,8 +24,6 @@ final class Session {
 
     var handles: [Int: HandleEntry] = [:]
     private var nextHandle = 1
-    /// How many handles deliver by themselves, so that the others' events need not be looked up.
-    var deliveringHandles = 0
 
     private var pending: [Int: PendingCall] = [:]
     private var nextPending = 1
@@ -72,10 +70,9 @@ final class Session {
     /// Gives the object a number that this session uses for no other.
     func add(_ source: EventSource) throws(Failure) -> HandleEntry {
         try checkRoomForHandle()
-        let entry = HandleEntry(source, number: nextHandle)
+        let entry = HandleEntry(source, number: nextHandle, session: self)
         nextHandle += 1
         handles[entry.number] = entry
-        source.receiver = self
         if isHeldBack { entry.holdBack(true) }
         return entry
     }
@@ -90,7 +87,6 @@ final class Session {
         service.keepUntilEndOfTurn(entry.source)
         entry.source.destroy()
         handles[entry.number] = nil
-        if entry.delivery != .pull { deliveringHandles -= 1 }
         for (key, call) in pending where call.handle == entry.number {
             pending[key] = nil
             call.end()

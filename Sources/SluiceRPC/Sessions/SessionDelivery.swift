@@ -6,7 +6,6 @@ extension Session {
     private static let pieceSize = 64 * 1024
 
     func setDelivery(_ delivery: Delivery, base64: Bool, for entry: HandleEntry) throws(SocketError) {
-        deliveringHandles += (delivery == .pull ? 0 : 1) - (entry.delivery == .pull ? 0 : 1)
         // What is not delivered because the client lags must stay with the sender, not in memory.
         if delivery != .pull, entry.readBufferSize == 0 { try entry.setReadBufferSize(Self.pieceSize) }
         entry.delivery = delivery
@@ -25,7 +24,7 @@ extension Session {
         default:
             break
         }
-        return entry.subscribed.contains(EventMask(event.type))
+        return true
     }
 
     /// Sends what may be sent now. At the end of the stream that is everything, incomplete lines and characters too.
@@ -33,6 +32,7 @@ extension Session {
         guard let socket = entry.socket, phase < .finishing else { return }
         while !isHeldBack || isEnd, entry.delivery != .pull, phase < .finishing {
             guard let size = nextSize(of: socket, entry, isEnd: isEnd), let bytes = try? socket.read(maxSize: size), !bytes.isEmpty else { return }
+            entry.forget(.arrived)
             let type: EventType = entry.delivery == .lines ? .line : .data
             send { output in
                 output.append("{\"jsonrpc\":\"2.0\",\"method\":\"")

@@ -1,11 +1,8 @@
 import Sluice
 
-extension Session: EventReceiver {
+extension Session {
     /// Writes the event as a notification, with what its sender's state is at this moment.
-    func receive(_ event: Event, from source: EventSource) {
-        if deliveringHandles > 0, let entry = handles[Int(source.tag)], entry.delivery != .pull {
-            guard preparesDelivery(of: event, entry) else { return }
-        }
+    func tell(_ event: Event, from source: EventSource) {
         guard phase < .finishing else { return }
         send { output in
             output.append("{\"jsonrpc\":\"2.0\",\"method\":\"")
