@@ -42,7 +42,8 @@
  * LOOPS AND THREADS
  *   An object belongs to a loop, and a loop to one thread: the one that created it, until sluice_loop_detach gives it up. Other threads
  *   may only call sluice_loop_post and sluice_loop_stop on it; everything else returns SLUICE_ERROR_WRONG_THREAD (getters: the neutral
- *   value). Functions without a handle may be called from any thread. Different loops are independent of each other. The library starts
+ *   value). Functions without a handle may be called from any thread. Different loops are independent of each other. A thread should
+ *   destroy or detach its loops before it ends: nobody else can take them then. The library starts
  *   no thread of its own but for looking up names, a few at most and none before the first name. It installs no signal handler, never
  *   raises SIGPIPE, writes to no terminal, and makes every descriptor close-on-exec. After fork() the child must leave the parent's
  *   loops alone; exec is fine.
@@ -611,9 +612,10 @@ SLUICE_API sluice_error sluice_socket_set_read_buffer_size(sluice_handle handle,
 /* Bytes accepted by a write and not yet taken by the system. */
 SLUICE_API int64_t sluice_socket_bytes_to_write(sluice_handle handle);
 
-/* Writes size bytes. Never blocks: what the system does not take now is copied and sent when it can be. Returns the count accepted: all,
- * or less (down to 0) at the limit of sluice_socket_set_write_buffer_size. A TCP socket may be written to before it is connected. Not open for writing, or
- * not connected: minus SLUICE_ERROR_OPERATION. Small writes of one turn of the loop leave together when it ends. */
+/* Writes size bytes. Never blocks: they are copied, and leave together with the other writes of the same callback or turn when that ends;
+ * what the system does not take then is sent when it can be. Returns the count accepted: all, or less (down to 0) at the limit of
+ * sluice_socket_set_write_buffer_size. A TCP socket may be written to before it is connected. Not open for writing, or not connected: minus
+ * SLUICE_ERROR_OPERATION. */
 SLUICE_API int64_t sluice_socket_write(sluice_handle handle, const void *data, int64_t size);
 
 /* Writes without copying. The memory must stay as it is until release(context) is called, exactly once, on the loop's thread: when the last
@@ -629,8 +631,8 @@ SLUICE_API sluice_error sluice_socket_put_char(sluice_handle handle, int32_t byt
 /* Sends now what the system takes, without waiting. Returns whether any byte left. */
 SLUICE_API bool sluice_socket_flush(sluice_handle handle);
 
-/* Blocks until all that was written is with the system. SLUICE_ERROR_SOCKET_TIMEOUT when that takes longer; the socket's error when it
- * fails; SLUICE_ERROR_OPERATION when not connected. */
+/* Blocks until all that was written is with the system; with nothing unsent it succeeds at once. SLUICE_ERROR_SOCKET_TIMEOUT when that takes
+ * longer; the socket's error when it fails. */
 SLUICE_API sluice_error sluice_socket_sync(sluice_handle handle, int64_t timeout);
 
 /* The most bytes (0 at first: no limit) accepted and unsent at a time. */

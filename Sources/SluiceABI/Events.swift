@@ -12,10 +12,11 @@ func withCEvent(_ event: Event, from source: EventSource, _ body: (UnsafePointer
     case .tcpServer, .localServer:
         c.is_open = unsafeDowncast(source, to: Server.self).isListening
         c.state = c.is_open ? sluice_state(SLUICE_STATE_LISTENING) : sluice_state(SLUICE_STATE_UNCONNECTED)
-    default:
+    case .tcpSocket, .udpSocket, .localSocket, .tlsSocket:
         let socket = unsafeDowncast(source, to: Socket.self)
         c.state = socket.state.rawValue
         c.is_open = socket.isOpen
+    case .loop, .relay, .lookup: break
     }
     switch event {
     case .stateChanged(let state): c.value = Int64(state.rawValue)

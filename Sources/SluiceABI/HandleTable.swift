@@ -175,27 +175,39 @@ func currentThread() -> UInt { UInt(pthread_self()) }
 struct HandleKinds<Object: EventSource> {
     let mask: UInt64
 
-    init(_ kinds: ObjectKind...) { mask = kinds.reduce(0) { $0 | 1 << UInt64($1.rawValue) } }
-    @inline(__always) init(mask: UInt64) { self.mask = mask }
+    @inline(__always)
+    fileprivate static func bit(_ kind: ObjectKind) -> UInt64 { 1 << UInt64(kind.rawValue) }
 }
 
 extension HandleKinds<Socket> {
-    @inline(__always) static var socket: Self { Self(mask: 0b0011_1100) }
+    @inline(__always)
+    static var socket: Self { Self(mask: bit(.tcpSocket) | bit(.udpSocket) | bit(.localSocket) | bit(.tlsSocket)) }
 }
+
 extension HandleKinds<LocalSocket> {
-    @inline(__always) static var localSocket: Self { Self(mask: 0b0001_0000) }
+    @inline(__always)
+    static var localSocket: Self { Self(mask: bit(.localSocket)) }
 }
+
 extension HandleKinds<Server> {
-    @inline(__always) static var server: Self { Self(mask: 0b1100_0000) }
+    @inline(__always)
+    static var server: Self { Self(mask: bit(.tcpServer) | bit(.localServer)) }
 }
+
 extension HandleKinds<TCPServer> {
-    @inline(__always) static var tcpServer: Self { Self(mask: 0b0100_0000) }
+    @inline(__always)
+    static var tcpServer: Self { Self(mask: bit(.tcpServer)) }
 }
+
 extension HandleKinds<LocalServer> {
-    @inline(__always) static var localServer: Self { Self(mask: 0b1000_0000) }
+    @inline(__always)
+    static var localServer: Self { Self(mask: bit(.localServer)) }
 }
+
 extension HandleKinds<EventSource> {
-    @inline(__always) static var any: Self { Self(mask: 0b1111_1100) }
+    /// Every kind that sends events.
+    @inline(__always)
+    static var any: Self { Self(mask: HandleKinds<Socket>.socket.mask | HandleKinds<Server>.server.mask) }
 }
 
 /// The object of a handle, if it lives, is of one of these kinds and belongs to the calling thread. Not retained: the reference

@@ -81,6 +81,8 @@ public func sluice_loop_destroy(_ loop: sluice_handle) -> sluice_error {
 @_cdecl("sluice_loop_run") @implementation
 public func sluice_loop_run(_ loop: sluice_handle) -> sluice_error {
     let result = run(loop) { record, turn throws(SocketError) in
+        record.runs += 1
+        defer { record.runs -= 1 }
         while !record.takeStopRequest() {
             guard try turn(-1) != nil else { break }
         }
@@ -93,10 +95,10 @@ public func sluice_loop_run(_ loop: sluice_handle) -> sluice_error {
 public func sluice_loop_run_once(_ loop: sluice_handle, _ timeout: Int64) -> Int64 {
     run(loop) { record, turn throws(SocketError) in
         let limit = try atLeast(-1, timeout)
-        let didAnything = try turn(record.takeStopRequest() ? 0 : limit)
-        guard let didAnything else { return 1 }
-        _ = record.takeStopRequest()
-        return didAnything ? 1 : 0
+        let didAnything = try turn(record.isStopRequested ? 0 : limit)
+        // A stop is for the run around this one, if there is one.
+        if record.runs == 0 { _ = record.takeStopRequest() }
+        return didAnything ?? true ? 1 : 0
     }
 }
 
@@ -126,16 +128,18 @@ public func sluice_loop_next_event(_ loop: sluice_handle, _ event: UnsafeMutable
         let event = try whole(event)
         let limit = TimeLimit(milliseconds: Int64(try atLeast(-1, timeout)))
         record.setQueueing(true)
+        record.runs += 1
+        defer { record.runs -= 1 }
         var left = Int(timeout)
-        var isFirst = true
+        var hadTurn = false
         while !record.takeStopRequest() {
             if let next = record.nextEvent() {
                 event.pointee = next
                 return 1
             }
-            if left == 0, !isFirst { break }
-            isFirst = false
-            guard try turn(left) != nil else { throw SocketError(.invalidHandle, "") }
+            if left == 0, hadTurn, !record.hasQueuedEvents { break }
+            guard try turn(record.hasQueuedEvents ? 0 : left) != nil else { throw SocketError(.invalidHandle, "") }
+            hadTurn = true
             left = limit.left
         }
         return 0

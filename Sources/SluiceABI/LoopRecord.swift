@@ -13,6 +13,8 @@ final class LoopRecord: EventReceiver, @unchecked Sendable {
         var mailbox: LoopMailbox
     }
 
+    private static let eventsPerTurn = 64
+
     let table: UnsafeMutablePointer<HandleTable>
     /// nil when there is no loop.
     let control = Mutex<Control?>(nil)
@@ -21,10 +23,13 @@ final class LoopRecord: EventReceiver, @unchecked Sendable {
     private(set) var loop: EventLoop?
     private(set) var queue = EventQueue()
     private var queuesEvents = false
+    private var eventsSinceTurn = 0
     private var timers: [Int64: Timer] = [:]
     private var lastTimer: Int64 = 0
     /// How many functions that go on to use this record are on the stack, with C functions inside that may do anything.
     private var depth = 0
+    /// How many of them go on turn after turn until a stop.
+    var runs = 0
     /// The loop ended inside such a function: the index becomes free for another loop when the outermost has returned.
     private var endsWithLastCall = false
 
@@ -48,6 +53,7 @@ final class LoopRecord: EventReceiver, @unchecked Sendable {
     /// Destroys the loop and all that is on it.
     func end() {
         // First of all the loop's own handle dies, so that those who receive the last events cannot put more objects on it.
+        let ended = loop
         loop = nil
         let isReusable = table.pointee.endLoop()
         control.withLock { $0 = nil }
@@ -55,6 +61,7 @@ final class LoopRecord: EventReceiver, @unchecked Sendable {
         for timer in timers.values { timer.cancel() }
         timers = [:]
         lastTimer = 0
+        ended?.destroy()
         queuesEvents = false
         queue = EventQueue()
         table.pointee.owner.store(HandleTable.noLoop, ordering: .releasing)
@@ -128,19 +135,31 @@ final class LoopRecord: EventReceiver, @unchecked Sendable {
         }
     }
 
+    var hasQueuedEvents: Bool { queue.count > 0 }
+
     func setQueueing(_ on: Bool) {
         guard queuesEvents != on else { return }
         queuesEvents = on
         if !on { queue.removeAll() }
     }
 
-    func nextEvent() -> sluice_event? { queue.pop() }
-    func returnMessage() { queue.returnMessage() }
+    /// nil also when the loop has to have a turn first: whoever causes an event by handling one must not keep it from the rest.
+    func nextEvent() -> sluice_event? {
+        guard eventsSinceTurn < Self.eventsPerTurn, let event = queue.pop() else {
+            eventsSinceTurn = 0
+            return nil
+        }
+        eventsSinceTurn += 1
+        return event
+    }
+
     var droppedEvents: Int64 { queue.dropped }
 
     // MARK: Functions to be called later
 
-    func startTimer(on loop: EventLoop, after milliseconds: Int, repeats: Bool, _ function: @escaping sluice_callback, _ context: UnsafeMutableRawPointer?) -> Int64 {
+    func startTimer(
+        on loop: EventLoop, after milliseconds: Int, repeats: Bool, _ function: @escaping sluice_callback, _ context: UnsafeMutableRawPointer?
+    ) -> Int64 {
         lastTimer += 1
         let number = lastTimer
         timers[number] = loop.addTimer(after: milliseconds, repeats: repeats) { [unowned self] in
@@ -177,8 +196,10 @@ final class LoopRecord: EventReceiver, @unchecked Sendable {
         }
     }
 
+    var isStopRequested: Bool { stopRequested.load(ordering: .relaxed) }
+
     func takeStopRequest() -> Bool {
-        stopRequested.load(ordering: .relaxed) && stopRequested.exchange(false, ordering: .acquiring)
+        isStopRequested && stopRequested.exchange(false, ordering: .acquiring)
     }
 
     /// Takes the loop for the calling thread if it is detached. NoError also when it is this thread's already.

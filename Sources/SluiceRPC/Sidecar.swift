@@ -122,7 +122,7 @@ public final class Sidecar {
         let intake = session.channel.read(into: scratch) { descriptor in
             session.received(descriptor)
         }
-        if case .bytes(let count) = intake {
+        if case .bytes(let count) = intake, session.phase == .serving {
             session.bytesIn += count
             session.framer.feed(UnsafeRawBufferPointer(rebasing: scratch[..<min(count, scratch.count)])) { item in
                 session.handle(item)

@@ -192,8 +192,9 @@ class Client(Stream):
     def __init__(self, path: str) -> None:
         super().__init__()
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(PATIENCE)
+        # With a time limit a connect to a full queue would fail at once instead of waiting.
         self.socket.connect(path)
+        self.socket.settimeout(PATIENCE)
         self.descriptors: List[int] = []
 
     @classmethod

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 from support import PATIENCE, SLUICED, Client, Peer, Process, Service, TestCase, connected, receive_exactly
@@ -305,6 +306,16 @@ class Ending(TestCase):
         self.assertEqual(client.answer(3)["result"], {"available": False, "timedOut": True})
         self.assertIsNone(client.raw_message())
 
+    def test_a_reader_that_goes_while_a_wait_goes_on(self):
+        rpc = self.stdio()
+        server = rpc.call("tcpServer.create")
+        rpc.call("tcpServer.listen", server, "127.0.0.1")
+        rpc.request("server.waitForNewConnection", server, -1)
+        self.assertTrue(rpc.is_alive())
+        rpc.end_input()
+        rpc.process.stdout.close()
+        self.assertEqual(rpc.process.wait(PATIENCE / 2), 0)
+
     def test_a_client_that_goes_while_it_has_waits_after_its_end(self):
         service = self.service()
         before = service.descriptors()
@@ -314,7 +325,9 @@ class Ending(TestCase):
         client.socket.shutdown(socket.SHUT_WR)
         client.answer(2)
         client.close()
+        started = time.monotonic()
         self.eventually(lambda: service.descriptors() == before, "descriptors are closed")
+        self.assertLess(time.monotonic() - started, PATIENCE / 2, "not by the time limit of the wait")
 
 
 class UnixSocket(TestCase):

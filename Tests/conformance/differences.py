@@ -150,6 +150,7 @@ class Differences:
         import rules_closing  # noqa: F401 - registers its rules
         import rules_order  # noqa: F401
         import rules_servers  # noqa: F401
+        import rules_sidecar  # noqa: F401
         import rules_values  # noqa: F401
         import rules_waits  # noqa: F401
         left_out: Dict[str, str] = {}
@@ -186,7 +187,7 @@ class Differences:
     def transformed(self, scenario: Dict[str, Any], face: str, trace: Dict[str, Any], loose: bool) -> List[Tuple[Objects, List[str]]]:
         """The trace with all rules applied, and the names of those that changed it; more than one where a rule allows more than one."""
         timeline = [e for e in trace.get("timeline") or flattened(trace["objects"]) if e["obj"] != "-"]
-        names = list(RULES)
+        names = sorted(RULES, key=lambda name: name.startswith("rpc-"))    # they start from what is wanted of the library
         open_views: List[Tuple[List[Event], int, List[str]]] = [(timeline, 0, [])]
         out: List[Tuple[Objects, List[str]]] = []
         while open_views:
@@ -201,7 +202,9 @@ class Differences:
                 view.alternatives = []
                 if changed:
                     applied = applied + [names[number]]
-            out.append((objects_of(view.events, loose) if applied else copy.deepcopy(trace["objects"]), applied))
+            # What a rule notes down for a later one begins with an underscore.
+            final = [{k: v for k, v in e.items() if not k.startswith("_")} for e in view.events]
+            out.append((objects_of(final, loose) if applied else copy.deepcopy(trace["objects"]), applied))
         return out
 
     def without_left_out(self, objects: Objects, scenario: Dict[str, Any]) -> Objects:

@@ -39,6 +39,7 @@ class Face:
     name = ""
     handlers = False    # whether steps can run inside a signal
     contexts = False    # whether it is known from which call a signal came
+    ahead = False       # whether getters behind a wait are asked for together with it, because the loop does not stop after it
 
     def __init__(self) -> None:
         self.listener: Callable[[Notice], None] = lambda notice: None

@@ -27,7 +27,7 @@ _FLAGS: Dict[str, Dict[str, int]] = {
 
 
 class RPCFace(Face):
-    name, handlers, contexts = "rpc", False, False
+    name, handlers, contexts, ahead = "rpc", False, False, True
 
     def __init__(self, path: str):
         super().__init__()

@@ -59,7 +59,7 @@ def unread_is_announced(view: View) -> None:
             continue
         state = view.states[following[place]]
         before = next(j for j in following if view.events[j]["step"] >= ran[0])
-        view.events.insert(before, made_signal({"obj": name, "step": ran[0]}, "readyRead", state, True, "loop"))
+        view.events.insert(before, {**made_signal({"obj": name, "step": ran[0]}, "readyRead", state, True, "loop"), "_announces": True})
         for event in view.events[before:]:
             if event["obj"] == name and event["ev"] == "until" and event["name"] == "readyRead" and event["step"] == ran[0]:
                 event["ok"] = True

@@ -50,6 +50,10 @@ class Player:
         self.awaited: Optional[Callable[[], bool]] = None    # what an `until` waits for
         self.reached: Optional[int] = None                   # and how long the record was when it came
         self.depth = 0                                       # of signals inside the handlers of signals
+        self.early: Dict[Any, Any] = {}    # getters asked for together with the wait before them: outcome, and its place in the record
+        self.server_ports: Dict[str, int] = {}
+        self.began = 0.0    # when the wait that is under way began
+        self.taking = False    # connections have been asked for, whose handles the next step may need
         face.listener = self.notice
 
     # -- signals ------------------------------------------------------------------------------------------------------------------------
@@ -133,7 +137,12 @@ class Player:
                 return self.record.folder
             match = re.fullmatch(r"\$([A-Za-z_]\w*)\.(\w+)", value)
             if match:
-                return self.getter(value[1:])
+                if match.group(2) != "serverPort":
+                    return self.getter(value[1:])
+                # Asked for once: it stays what it is while the server listens, and asking would have the loop run.
+                if not self.server_ports.get(match.group(1)):
+                    self.server_ports[match.group(1)] = self.getter(value[1:])
+                return self.server_ports[match.group(1)]
             match = re.fullmatch(r"\$([A-Za-z_]\w*)", value)
             if match:
                 name = match.group(1)
@@ -223,6 +232,11 @@ class Player:
 
     def one(self, step: Dict[str, Any], nested: Optional[str]) -> None:
         where = {"within": nested} if nested else {}
+        if not {"get", "snapshot"} & set(step):
+            self.early.clear()
+        if self.taking and not step.get("call", "").endswith(".nextPendingConnection"):
+            self.taking = False
+            self.face.settle()
         for word in ("new", "call", "get", "check", "snapshot", "until", "untilValue", "delete"):
             if word in step:
                 getattr(self, "step_" + word)(step, where)
@@ -264,7 +278,11 @@ class Player:
         op = vocabulary.operation(target.kind, method, raw)
         if op is None:
             raise ValueError("unknown method %s" % step["call"])
+        if method in ("listen", "close", "setSocketDescriptor"):
+            self.server_ports.pop(name, None)
         resolved = [self.resolve(a) for a in raw]
+        if method in ("connectToServer", "open") and (not raw or raw[0] in vocabulary.OPEN_MODE):
+            resolved.insert(0, self.getter(name + ".serverName"))
         values = vocabulary.arguments(op, method, [a.handle if isinstance(a, Target) else a for a in resolved])
         step_number = self.record.step
         accepted: Optional[Target] = None
@@ -276,7 +294,7 @@ class Player:
         start = time.monotonic()
 
         def done(outcome: Outcome) -> None:
-            elapsed = (time.monotonic() - start) * 1000
+            elapsed = (time.monotonic() - (self.began or start)) * 1000
             if outcome.error == _INVALID_HANDLE and op.result != "nothing":
                 self.record.add(name, "raised", what="RuntimeError", step_text=json.dumps(step)[:80])
                 return
@@ -292,11 +310,51 @@ class Player:
                 entry["elapsedOk"] = step["elapsed"][0] <= elapsed <= step["elapsed"][1]
             entry.update(where)
         try:
-            self.face.request(op, target.handle, values, done)
             if op.name.startswith(("socket.waitFor", "server.waitFor")):
-                self.face.settle()
+                self.wait(op, target, values, done)
+            else:
+                self.face.request(op, target.handle, values, done)
+                self.taking = self.taking or accepted is not None
         finally:
             self.context.pop()
+
+    def wait(self, op: vocabulary.Operation, target: Target, values: Dict[str, Any], done: Callable[[Outcome], None]) -> None:
+        """A wait, answered before anything else is done.  Where the loop runs on after it, the getters that follow are asked for with it:
+        what they say counts if the wait was over at once."""
+        over: List[bool] = []
+
+        def reached(outcome: Outcome) -> None:
+            self.began = time.monotonic()
+
+        def answered(outcome: Outcome) -> None:
+            over.append(True)
+            done(outcome)
+            self.began = 0.0
+        if self.face.ahead:
+            # Requests before the wait may take their time: it begins when they are answered.
+            self.face.request(vocabulary.METHODS[target.kind]["errorString"], target.handle, {}, reached)
+        self.face.request(op, target.handle, values, answered)
+        for name, method in self.getters_ahead() if self.face.ahead else []:
+            other = self.target(name)
+            getter = vocabulary.operation(other.kind, method, []) if other.peer is None else None
+            if getter is not None and self.face.provides(getter.name) and not self.left_out(other.kind, method, []):
+                def known(outcome: Outcome, key: Any = (name, method)) -> None:
+                    if over:
+                        self.early[key] = outcome, len(self.record.events)
+                self.face.request(getter, other.handle, {}, known)
+        self.face.settle()
+
+    def getters_ahead(self) -> List[Any]:
+        """What the steps right behind this one ask for, as (object, getter)."""
+        out: List[Any] = []
+        for step in self.scenario["steps"][self.record.step + 1:]:
+            if set(step) == {"get"}:
+                out += [tuple(text.split(".")) for text in (step["get"] if isinstance(step["get"], list) else [step["get"]])]
+            elif set(step) == {"snapshot"} and isinstance(step["snapshot"], str):
+                out += [(step["snapshot"], m) for m in vocabulary.SNAPSHOTS[self.target(step["snapshot"]).kind]]
+            else:
+                break
+        return [pair for pair in out if pair[0] in self.targets and pair[0] not in self.dropped]
 
     def took(self, step: Dict[str, Any], accepted: Target, outcome: Outcome) -> Optional[str]:
         """The accepted socket came (or none did): it gets its name, and its recording begins."""
@@ -355,8 +413,18 @@ class Player:
             raise ValueError("unknown method %s.%s" % (name, method))
         if not self.face.provides(op.name):
             return
-        self.face.request(op, target.handle, vocabulary.arguments(op, method, arguments),
-                          lambda outcome: deliver(vocabulary.printed(op.result, target.kind, outcome.value, outcome.error, bool(arguments))))
+
+        def answered(outcome: Outcome) -> None:
+            deliver(vocabulary.printed(op.result, target.kind, outcome.value, outcome.error, bool(arguments)))
+        if (name, method) in self.early:
+            outcome, place = self.early.pop((name, method))
+            before = len(self.record.events)
+            answered(outcome)
+            if len(self.record.events) > before:
+                self.record.events.insert(place, self.record.events.pop())
+                self.early = {k: (o, p + (p >= place)) for k, (o, p) in self.early.items()}
+        else:
+            self.face.request(op, target.handle, vocabulary.arguments(op, method, arguments), answered)
 
     def step_get(self, step: Dict[str, Any], where: Dict[str, str]) -> None:
         wanted = step["get"] if isinstance(step["get"], list) else [step["get"]]
@@ -398,6 +466,7 @@ class Player:
         name, signal = step["until"].split(".")
         wanted = step.get("count", 1)
         self.target(name)
+        self.face.settle()
         start = time.monotonic()
         outer = self.awaited, self.reached
         self.awaited, self.reached = lambda: self.counts.get((name, signal), 0) >= wanted, None
@@ -429,11 +498,13 @@ class Player:
         name = step["delete"]
         target = self.target(name)
         if target.peer is None:
+            def begun(outcome: Outcome) -> None:
+                self.deleting = name
             self.learn_ports()
-            self.face.settle()
             self.context.append(name + ".delete")
-            self.deleting = name
             try:
+                # What comes after this answer comes from the destruction.
+                self.face.request(vocabulary.METHODS[target.kind]["errorString"], target.handle, {}, begun)
                 self.face.ask(vocabulary.DESTROY, target.handle)
             finally:
                 self.deleting = ""

@@ -5,11 +5,14 @@ running: nothing; and what arrives meanwhile is met when it goes on, in the orde
 """
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import resource
 import select
 import signal
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional
@@ -23,6 +26,8 @@ from sluice._core.sidecar import receive, start_sidecar  # noqa: E402
 __all__ = ["Sidecar", "decode_bytes", "encode_bytes"]
 
 PIECE = 1 << 18
+TAIL = 1 << 15
+NEWLINE = 10
 # A message may be as large as the largest write of a scenario, and nobody reads while the sidecar is held.
 OPTIONS = ("--max-message", str(256 << 20), "--max-output", str(256 << 20))
 
@@ -48,6 +53,8 @@ class Sidecar:
         self.connection, self.process = start_sidecar(path, OPTIONS)
         self.connection.setblocking(False)
         self.outgoing = bytearray()
+        self.between_lines = True
+        self.kept_back = 0    # how much of it, at its end, must wait
         self.open = 0
         self.held = False
         self.running = 0
@@ -68,7 +75,7 @@ class Sidecar:
         os.kill(self.process.pid, signal.SIGSTOP)
         os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         self.held = True
-        if not self.outgoing:
+        if self.between_lines:
             self.connection.send(b" ")
 
     def go_on(self) -> None:
@@ -90,7 +97,9 @@ class Sidecar:
         """Sends what was requested and returns when all is answered."""
         if not self.open:
             return
-        self.send(blocking=False)    # as much as fits, before it goes on: it then meets the requests together
+        if len(self.outgoing) > TAIL:
+            self.send_head()
+        self.send()    # before it goes on, so that it meets the requests together
         self.running += 1
         self.go_on()
         try:
@@ -119,20 +128,34 @@ class Sidecar:
             if not self.running:
                 self.hold()
 
-    def send(self, blocking: bool) -> None:
-        while self.outgoing:
+    def send(self) -> None:
+        """Sends as much as fits and may be sent."""
+        while len(self.outgoing) > self.kept_back:
             try:
-                del self.outgoing[:self.connection.send(self.outgoing[:PIECE])]
+                sent = self.connection.send(self.outgoing[:min(PIECE, len(self.outgoing) - self.kept_back)])
             except BlockingIOError:
-                if not blocking:
-                    return
-                select.select([], [self.connection], [])
+                return
+            self.between_lines = self.outgoing[sent - 1] == NEWLINE
+            del self.outgoing[:sent]
+
+    def send_head(self) -> None:
+        """Has the process take in all but the end of what is to be sent, which is too much to be met at once."""
+        self.kept_back = TAIL
+        running, self.running = self.running, self.running + 1
+        self.go_on()
+        unread = array.array("i", [1])
+        while len(self.outgoing) > self.kept_back or unread[0]:
+            self.exchange(1)
+            fcntl.ioctl(self.connection, termios.TIOCOUTQ, unread)
+        self.running, self.kept_back = running, 0
+        if not running:
+            self.hold()
 
     def exchange(self, milliseconds: float) -> None:
         """Sends and receives what can be, and waits for that at most so long."""
-        readable, writable, _ = select.select([self.connection], [self.connection] if self.outgoing else [], [], milliseconds / 1000)
+        readable, writable, _ = select.select([self.connection], [self.connection] if len(self.outgoing) > self.kept_back else [], [], milliseconds / 1000)
         if writable:
-            self.send(blocking=False)
+            self.send()
         if readable:
             try:
                 chunk, descriptors = receive(self.connection)

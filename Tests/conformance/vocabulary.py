@@ -148,8 +148,8 @@ _COMMON = {
     "proxy": _operation("socket.proxy", "proxy"),
 }
 _LOCAL = {**_COMMON,
-          "connectToServer": _operation("localSocket.connectToServer", "nothing", "name:text=", _MODE),
-          "open": _operation("localSocket.connectToServer", "success", "name:text=", _MODE),
+          "connectToServer": _operation("localSocket.connectToServer", "nothing", "name:text", _MODE),
+          "open": _operation("localSocket.connectToServer", "success", "name:text", _MODE),
           "disconnectFromServer": _operation("localSocket.disconnectFromServer", "nothing"),
           "serverName": _operation("localSocket.serverName", "text"),
           "setServerName": _operation("localSocket.setServerName", "nothing", "name:text"),
@@ -243,8 +243,6 @@ def argument(kind: str, value: Any) -> Any:
 def arguments(op: Operation, method: str, raw: list) -> Dict[str, Any]:
     """The parameters of a call by name, defaults filled in."""
     values = list(raw)
-    if method in ("connectToServer", "open") and (not values or values[0] in OPEN_MODE):
-        values.insert(0, "")
     if method == "readLine" and values and values[0] >= 2:
         values[0] -= 1  # the reference counts a closing NUL
     out = {}

@@ -128,6 +128,13 @@ class Installed(unittest.TestCase):
         answer = run(self.prefix / "bin" / "sluiced", "--stdio", input='{"jsonrpc":"2.0","id":1,"method":"session.ping"}\n')
         self.assertIn('"id":1', answer)
 
+    def test_the_manual_names_every_option(self):
+        page = (self.prefix / "share" / "man" / "man1" / "sluiced.1").read_text().replace("\\-", "-")
+        options = set(re.findall(r"^  .*?(--[a-z-]+)", run(self.prefix / "bin" / "sluiced", "--help"), re.MULTILINE))
+        self.assertIn("--stdio", options)
+        for option in options:
+            self.assertIn(option, page)
+
     def test_the_manual_pages_are_clean(self):
         if not shutil.which("groff"):
             self.skipTest("groff is not here to read them")

@@ -8,9 +8,9 @@ protocol TurnHandler: AnyObject {
 
 /// Waits for descriptors, timers and posted work, and runs what belongs to them: one turn after the other, on one thread.
 ///
-/// A turn: send what was written since the last one; sleep until something is ready (not at all while work is waiting);
-/// handle what is ready, and after each handler send what it wrote; fire due timers; run posted work; give a turn to
-/// the objects that asked for one. Turns may nest: a handler may run the loop, or wait for a socket, and whatever was fetched
+/// A turn: send what was written since the last one; give a turn to the objects that asked for one; sleep until something is
+/// ready (not at all while work is waiting); handle what is ready, and after each handler send what it wrote; fire due timers;
+/// run posted work. Turns may nest: a handler may run the loop, or wait for a socket, and whatever was fetched
 /// and not yet handled is handled there.
 ///
 /// A loop and all that lives on it belong to one thread. What other threads may use is its `mailbox`.
@@ -31,6 +31,7 @@ public final class EventLoop {
     private var turnHandlers = WorkList<any TurnHandler>()
     private var unsentSockets = WorkList<StreamSocket>()
     private var turnEndActions: [() -> Void] = []
+    private var isDestroyed = false
     private var depth = 0
     /// Counts turns, so that what happens in consecutive ones can be told.
     private(set) var turnCount: UInt64 = 0
@@ -60,7 +61,7 @@ public final class EventLoop {
 
     /// Runs until `stop()`. A stop that came before ends it at once.
     public func run() throws(SocketError) {
-        while !mailbox.takeStopRequest() { _ = turn(timeout: -1) }
+        while !isDestroyed, !mailbox.takeStopRequest() { _ = turn(timeout: -1) }
     }
 
     /// One turn: sleeps up to `timeout` milliseconds for something to do (0: not at all, -1: without limit).
@@ -85,6 +86,7 @@ public final class EventLoop {
         // What is sent may raise events, for which the caller waits: then there is no time to sleep.
         var didAnything = !unsentSockets.isEmpty
         sendUnsent()
+        if giveTurns() { didAnything = true }
         if wait(timeout: didAnything ? 0 : timeout) { didAnything = true }
         while let (handler, readiness) = poller.next() {
             handler.descriptorReady(readiness)
@@ -92,7 +94,6 @@ public final class EventLoop {
         }
         if fireDueTimers() { didAnything = true }
         if runPosted() { didAnything = true }
-        if giveTurns() { didAnything = true }
         sendUnsent()
         for action in turnEndActions { action() }
         return didAnything
@@ -195,6 +196,30 @@ public final class EventLoop {
     func requestSend(_ socket: StreamSocket) {
         unsentSockets.append(socket)
         noteWork()
+    }
+
+    /// Takes back a `requestSend`. False while a round of sending has the socket in it.
+    func withdrawSend(_ socket: StreamSocket) -> Bool { unsentSockets.withdraw { $0 === socket } }
+
+    /// Sends at once what was written outside the loop's turns, as the next turn would. Returns whether there was anything.
+    @discardableResult
+    public func sendWritten() -> Bool {
+        guard !unsentSockets.isEmpty else { return false }
+        sendAllUnsent()
+        return true
+    }
+
+    /// Ends the loop: nothing that was asked of it will happen any more, and it holds no object any more. Destroy its objects
+    /// first. May be called from inside a turn, which then ends.
+    public func destroy() {
+        isDestroyed = true
+        unsentSockets.removeAll()
+        turnHandlers.removeAll()
+        posted.removeAll()
+        _ = mailbox.collect()
+        timers.cancelAll()
+        turnEndActions = []
+        embedding = nil
     }
 
     /// A foreign loop that polls our descriptor must learn of work that came up outside our turns.

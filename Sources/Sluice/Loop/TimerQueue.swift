@@ -68,6 +68,16 @@ struct TimerQueue {
         siftDown(from: last.position)
     }
 
+    /// Stops every timer.
+    mutating func cancelAll() {
+        let timers = heap
+        heap = []
+        for timer in timers {
+            timer.position = -1
+            timer.cancel()
+        }
+    }
+
     /// The first timer whose deadline has come.
     func due(at now: UInt64) -> Timer? {
         guard let first = heap.first, first.deadline <= now else { return nil }

@@ -10,6 +10,19 @@ struct WorkList<Element> {
     mutating func append(_ element: Element) { gathered.append(element) }
     mutating func append(contentsOf elements: [Element]) { gathered.append(contentsOf: elements) }
 
+    /// Takes back an item that is gathered and not yet in a round; false when there is none. Mostly it is the last.
+    mutating func withdraw(where matches: (Element) -> Bool) -> Bool {
+        guard let index = gathered.lastIndex(where: matches) else { return false }
+        gathered.remove(at: index)
+        return true
+    }
+
+    mutating func removeAll() {
+        gathered = []
+        round = []
+        position = 0
+    }
+
     /// Begins a round with all that is gathered, unless one is going on. The two arrays take turns, so that no memory is
     /// allocated once they are large enough.
     mutating func beginRound() {

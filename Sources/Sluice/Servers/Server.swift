@@ -5,6 +5,8 @@ open class Server: EventSource, ReadinessHandler {
     private static let standardPendingLimit = 30
     private static let standardBacklog = 50
     private static let batchLimit = 64
+    /// What a connection may send before somebody takes it: nobody has set a limit for it yet.
+    static let untakenReadLimit = 64 << 10
     /// Milliseconds until accepting is tried again after the system had no descriptor for it.
     private static let retryDelay = 50
 
@@ -189,7 +191,7 @@ open class Server: EventSource, ReadinessHandler {
     public func nextPendingConnection() -> StreamSocket? {
         guard !pending.isEmpty else { return nil }
         let socket = pending.removeFirst()
-        socket.announceUnread()
+        socket.taken()
         updateWatching()
         return socket
     }

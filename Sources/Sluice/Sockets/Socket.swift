@@ -37,6 +37,8 @@ open class Socket: EventSource {
         /// EPOLLOUT is asked for at the moment (sockets whose kind asks only while blocked).
         static let watchesWritable = Flags(rawValue: 1 << 16)
         static let readChannelFinishedSent = Flags(rawValue: 1 << 17)
+        /// The queue was dropped, and borrowed memory is given back: nothing new is accepted meanwhile.
+        static let dropping = Flags(rawValue: 1 << 19)
         /// Bytes that an unbuffered write sent at once are told in the next turn.
         static let reportWrittenInTurn = Flags(rawValue: 1 << 18)
     }
@@ -278,7 +280,8 @@ extension Socket {
     /// At most `maxSize` bytes; empty when nothing is there.
     public func read(maxSize: Int) throws(SocketError) -> [UInt8] {
         try checkSize(maxSize, "maxSize")
-        return try gather(min(maxSize, bytesAvailable)) { buffer throws(SocketError) in try read(into: buffer) }
+        // One byte at least, so that the read itself tells why nothing can be read.
+        return try gather(min(maxSize, max(1, bytesAvailable))) { buffer throws(SocketError) in try read(into: buffer) }
     }
 
     public func readAll() throws(SocketError) -> [UInt8] { try read(maxSize: bytesAvailable) }
@@ -292,7 +295,7 @@ extension Socket {
     /// As `read`, but the bytes stay.
     public func peek(maxSize: Int) throws(SocketError) -> [UInt8] {
         try checkSize(maxSize, "maxSize")
-        return try gather(min(maxSize, bytesAvailable)) { buffer throws(SocketError) in try peek(into: buffer) }
+        return try gather(min(maxSize, max(1, bytesAvailable))) { buffer throws(SocketError) in try peek(into: buffer) }
     }
 
     public func peekAll() throws(SocketError) -> [UInt8] { try peek(maxSize: bytesAvailable) }

@@ -88,8 +88,8 @@ extension StreamSocket {
             guard begun == epoch else { return }
             openMode = []
             readBuffer.removeAll()
-            deviceClosed()
         }
+        deviceClosed()
         closeGracefully()
     }
 
@@ -130,7 +130,9 @@ extension StreamSocket {
     private func finish(wasConnected: Bool) {
         let begun = epoch
         unregister()
-        defer { if begun == epoch { completeWaits() } }
+        progress.ended &+= 1
+        if !wasConnected { progress.failed &+= 1 }
+        defer { completeWaits() }
         connectionForgotten()
         setState(.unconnected)
         guard begun == epoch else { return }

@@ -93,8 +93,10 @@ extension StreamSocket {
     }
 
     /// Tells of new bytes. What the handlers leave in the scratch area is copied out.
-    func announceRead() {
-        receiveCount &+= 1
+    ///
+    /// `keepWindow`: leave them there. A blocking wait's caller reads them next; whoever else needs the area first settles it.
+    func announceRead(keepWindow: Bool = false) {
+        progress.received &+= 1
         guard isReadable else { return }
         if !flags.contains(.inReadyRead) {
             let begun = epoch
@@ -106,7 +108,7 @@ extension StreamSocket {
             flags.remove(.inReadyRead)
         }
         let pool = loop.buffers
-        if pool.scratchOwner === self {
+        if pool.scratchOwner === self, !keepWindow {
             pool.scratchOwner = nil
             if !readBuffer.settle() {
                 connectionBroken(ENOMEM, doing: .read)

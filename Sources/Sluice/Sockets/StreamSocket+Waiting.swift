@@ -8,12 +8,11 @@ extension StreamSocket {
             if verdict { waitSucceeded() }
             return verdict
         }
-        let receiveCount = receiveCount
-        let sendCount = sendCount
+        let begin = progress
         let deadline = Self.deadline(after: timeout)
         while true {
             let timeLeft = step(for: kind, timeout: timeout, deadline: deadline)
-            if let verdict = verdict(on: kind, receiveCount: receiveCount, sendCount: sendCount) {
+            if let verdict = verdict(on: kind, since: begin) {
                 if verdict { waitSucceeded() }
                 return verdict
             }
@@ -91,7 +90,7 @@ extension StreamSocket {
         let received = System.recvOnce(rawDescriptor, loop.buffers.scratch, room)
         switch received {
         case 1...:
-            if keep(received) { announceRead() } else { connectionBroken(ENOMEM, doing: .read) }
+            if keep(received) { announceRead(keepWindow: true) } else { connectionBroken(ENOMEM, doing: .read) }
         case -Int(EINTR):
             pollOnce(until: deadline, singleChunk: true)
             return Self.milliseconds(until: deadline) != 0

@@ -3,7 +3,7 @@ import Glibc
 extension StreamSocket {
     /// How many bytes a write of this size may add; throws when nothing may be written at all.
     private func acceptable(_ size: Int) throws(SocketError) -> Int {
-        guard isWritable else { throw SocketError(.operation, "The socket is not open for writing") }
+        guard isWritable, !flags.contains(.dropping) else { throw SocketError(.operation, "The socket is not open for writing") }
         guard state != .unconnected, state != .bound else { throw SocketError(.operation, "The socket is not connected") }
         guard !flags.contains(.writeFinishing) else {
             throw SocketError(.operation, "The writing side was shut down: nothing more can be written")
@@ -59,6 +59,11 @@ extension StreamSocket {
         loop.requestSend(self)
     }
 
+    /// The loop need not send: in a blocking program its turn may never come, and its list would keep the socket for ever.
+    func withdrawSend() {
+        if flags.contains(.sendRequested), loop.withdrawSend(self) { flags.remove(.sendRequested) }
+    }
+
     /// The loop's call after a handler or at the end of a turn.
     func sendGathered() {
         flags.remove(.sendRequested)
@@ -70,7 +75,9 @@ extension StreamSocket {
     func flushQueue() -> Bool {
         guard state == .connected || state == .closing, bytesToWrite > 0 else { return false }
         flags.remove(.writeBlocked)
-        return sendQueue(share: .max)
+        let sent = sendQueue(share: .max)
+        if bytesToWrite == 0 { withdrawSend() }
+        return sent
     }
 
     /// Sends, tells of it, and finishes what only waited for that. Returns whether any byte left.
@@ -108,7 +115,7 @@ extension StreamSocket {
             }
         }
         if total > 0 {
-            sendCount &+= 1
+            progress.sent &+= 1
             unreported += total
         }
         if queue.isEmpty, writeQueue === queue {

@@ -18,9 +18,8 @@ protocol Connecting: AnyObject {
 public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
     /// The place in the loop's poller, -1 when there is none.
     var slot: Int32 = -1
-    /// Counts what waits look for: chunks that were received, and times that something was sent.
-    var receiveCount: UInt32 = 0
-    var sendCount: UInt32 = 0
+    /// What waits look for.
+    var progress = Progress()
     var readLimit = 0
     var writeLimit = 0
     var readBuffer = ReadBuffer()
@@ -39,8 +38,28 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
         flags.insert(.blocking)
         openMode = .readWrite
         state = .connected
+        readLimit = Server.untakenReadLimit
         try register()
         server.remember(self)
+    }
+
+    /// Somebody took this socket from its server's queue.
+    func taken() {
+        readLimit = 0
+        resumeReading()
+        announceUnread()
+    }
+
+    /// Counts of what happened, for waits to compare with what they began with.
+    struct Progress {
+        /// Chunks that were received, and times that something was sent.
+        var received: UInt32 = 0
+        var sent: UInt32 = 0
+        /// Times that accepted bytes were dropped.
+        var dropped: UInt32 = 0
+        /// Connections that ended, and among them attempts that never came to be one.
+        var ended: UInt32 = 0
+        var failed: UInt32 = 0
     }
 
     deinit {
@@ -99,6 +118,8 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
         endConnecting()
         epoch &+= 1
         let begun = epoch
+        progress.ended &+= 1
+        progress.failed &+= 1
         writeQueueDropped()
         releaseDescriptor()
         details.error = error
@@ -127,7 +148,9 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
         }
         if bytesToWrite > 0 { requestSend() } else if flags.contains(.writeFinishing) { writingDone() }
         guard begun == epoch else { return }
-        if !readiness.isDisjoint(with: [.readable, .readHangup, .error, .hangup]) { descriptorReady(readiness) }
+        // Reading begins in the next turn: whoever waits for the connection comes first.
+        if !readiness.isDisjoint(with: [.readHangup, .error, .hangup]) { flags.insert(.hungUp) }
+        if flags.contains(.hungUp) || readiness.contains(.readable) { requestTurn(.receiveInTurn) }
     }
 
     /// The last moment before `connected` is sent.
@@ -176,9 +199,13 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
         unreported = 0
         guard let queue = writeQueue else { return }
         writeQueue = nil
+        withdrawSend()
+        if !queue.isEmpty { progress.dropped &+= 1 }
         queue.removeAll()
         loop.buffers.recycle(queue)
+        flags.insert(.dropping)
         queue.runReleases()
+        flags.remove(.dropping)
     }
 
     // MARK: Turns and readiness
@@ -216,6 +243,12 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
             let begun = epoch
             _ = sendQueue()
             guard begun == epoch else { return }
+        }
+        if flags.contains(.readFinished), readiness.contains(.error), state == .connected {
+            // Half-open and idle: nothing else would notice a reset.
+            let number = System.socketError(rawDescriptor)
+            if number != 0 { connectionBroken(number, doing: .read) }
+            return
         }
         if !readiness.isDisjoint(with: [.readable, .readHangup, .error, .hangup]) { receive() }
     }
@@ -321,6 +354,7 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
         unregister()
         rawDescriptor = -1
         epoch &+= 1
+        progress.ended &+= 1
         openMode = []
         endConnecting()
         endClosing()

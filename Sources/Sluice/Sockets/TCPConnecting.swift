@@ -47,14 +47,22 @@ final class TCPConnecting: Connecting, ConnectionRaceDelegate {
 
     private func raceTo(_ addresses: [HostAddress]) {
         let begun = socket.epoch
+        let reachable = addresses.map(socket.asReached).filter(socket.canReach)
         let race = ConnectionRace(
-            loop: socket.loop, addresses: addresses.map { SocketAddress(socket.asReached($0), port: port) },
+            loop: socket.loop, addresses: reachable.map { SocketAddress($0, port: port) },
             interest: socket.interest, delegate: self)
         self.race = race
         socket.setState(.connecting)
         guard begun == socket.epoch else { return }
         socket.send(.hostFound, .hostFound)
         guard begun == socket.epoch else { return }
+        guard !reachable.isEmpty else {
+            socket.failInTurn(
+                SocketError(
+                    .connectionRefused, "\(host) cannot be reached from \(socket.localAddress), which the socket is bound to",
+                    systemError: EAFNOSUPPORT, attempts: attempts))
+            return
+        }
         race.start()
     }
 

@@ -52,7 +52,7 @@ public final class TCPSocket: StreamSocket {
     }
 
     /// Fails in the next turn, as other failed attempts do.
-    private func failInTurn(_ error: SocketError) {
+    func failInTurn(_ error: SocketError) {
         let failing = FailingConnect(self, error)
         details.connecting = failing
         loop.requestTurn(failing)
@@ -70,14 +70,14 @@ public final class TCPSocket: StreamSocket {
         rawDescriptor >= 0 && address.isIPv4 && System.isDualStack(rawDescriptor) ? address.mappedToIPv6 : address
     }
 
+    /// A bound socket connects from where it is bound, or not at all.
+    func canReach(_ address: HostAddress) -> Bool {
+        rawDescriptor < 0 || System.socketFamily(rawDescriptor) == address.protocolFamily
+    }
+
     func descriptorForAttempt(at address: SocketAddress) throws(SocketError) -> Descriptor {
-        // A bound socket connects from where it is bound, or not at all.
-        if rawDescriptor >= 0, System.socketFamily(rawDescriptor) != address.family {
-            throw SocketError(
-                .socketAddressNotAvailable,
-                "The socket is bound to \(localAddress), from where \(address.description) cannot be reached", systemError: EAFNOSUPPORT)
-        }
         do throws(SystemError) {
+            // A bound socket connects from where it is bound.
             if rawDescriptor >= 0 { return try System.duplicate(rawDescriptor) }
             let descriptor = try System.socket(family: address.family, type: System.stream, nonBlocking: true)
             applyOptions(to: descriptor.rawValue, family: address.family)
@@ -94,7 +94,7 @@ public final class TCPSocket: StreamSocket {
         }
         guard state == .unconnected else { try refuse(.operation, "The socket is already \(state.name): bind comes first") }
         guard let host = HostAddress(parsing: address) else {
-            try refuse(.socketAddressNotAvailable, "\(address) is not an address to bind to")
+            try refuse(.unsupportedSocketOperation, "\"\(address)\" is not an address to bind to")
         }
         releaseDescriptor()
         epoch &+= 1

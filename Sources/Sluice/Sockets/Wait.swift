@@ -19,15 +19,13 @@ public final class Wait {
     private unowned(unsafe) let socket: StreamSocket
     private var completion: ((Bool) -> Void)?
     private var timer: Timer?
-    private let receiveCount: UInt32
-    private let sendCount: UInt32
+    private let begin: StreamSocket.Progress
 
     fileprivate init(_ kind: Kind, socket: StreamSocket, timeout: Int, completion: @escaping (Bool) -> Void) {
         self.kind = kind
         self.socket = socket
         self.completion = completion
-        receiveCount = socket.receiveCount
-        sendCount = socket.sendCount
+        begin = socket.progress
         if timeout >= 0 {
             timer = socket.loop.addTimer(after: timeout) { [weak self] in self?.timedOut() }
         }
@@ -41,9 +39,7 @@ public final class Wait {
 
     var isOver: Bool { completion == nil }
 
-    fileprivate var verdict: Bool? {
-        socket.verdict(on: kind, receiveCount: receiveCount, sendCount: sendCount)
-    }
+    fileprivate var verdict: Bool? { socket.verdict(on: kind, since: begin) }
 
     fileprivate func complete(_ result: Bool) {
         guard let completion else { return }
@@ -99,14 +95,17 @@ extension StreamSocket {
         return wait
     }
 
-    /// Whether a wait that began with these counts is answered.
-    func verdict(on kind: Wait.Kind, receiveCount: UInt32, sendCount: UInt32) -> Bool? {
+    /// Whether a wait that began then is answered by now. It is about the connection that it began with: when a handler
+    /// has connected again meanwhile, that is another one.
+    func verdict(on kind: Wait.Kind, since begin: Progress) -> Bool? {
+        let ended = progress.ended != begin.ended
         switch kind {
-        case .readyRead where self.receiveCount != receiveCount: return true
-        case .bytesWritten where self.sendCount != sendCount: return true
-        // An empty queue says that all was sent, unless the connection broke and the queue was dropped.
-        case .sync where bytesToWrite == 0: return state != .unconnected || error == .noError
-        case .disconnected where state == .unconnected: return true
+        case .readyRead where progress.received != begin.received: return true
+        case .bytesWritten where progress.sent != begin.sent: return true
+        case .sync where progress.dropped != begin.dropped: return false
+        case .sync where ended || bytesToWrite == 0: return true
+        case .disconnected where ended: return progress.failed == begin.failed
+        case _ where ended: return false
         case .disconnected: return nil
         default: return verdict(on: kind)
         }

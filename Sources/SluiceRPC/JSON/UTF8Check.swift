@@ -1,10 +1,5 @@
 /// Whether the bytes are valid UTF-8 (no overlong forms, no surrogates, nothing beyond U+10FFFF).
 func isUTF8(_ bytes: UnsafeRawBufferPointer) -> Bool {
-    validUTF8Prefix(bytes) == bytes.count
-}
-
-/// The length of the longest beginning that is whole characters of valid UTF-8.
-func validUTF8Prefix(_ bytes: UnsafeRawBufferPointer) -> Int {
     var index = 0
     let count = bytes.count
     while index < count {
@@ -19,25 +14,14 @@ func validUTF8Prefix(_ bytes: UnsafeRawBufferPointer) -> Int {
             continue
         }
         let length = sequenceLength(first)
-        guard length > 1, index + length <= count else { return index }
+        guard length > 1, index + length <= count else { return false }
         let second = bytes[index + 1]
-        guard second & 0xC0 == 0x80, secondFits(second, after: first) else { return index }
-        if length > 2, bytes[index + 2] & 0xC0 != 0x80 { return index }
-        if length > 3, bytes[index + 3] & 0xC0 != 0x80 { return index }
+        guard second & 0xC0 == 0x80, secondFits(second, after: first) else { return false }
+        if length > 2, bytes[index + 2] & 0xC0 != 0x80 { return false }
+        if length > 3, bytes[index + 3] & 0xC0 != 0x80 { return false }
         index += length
     }
-    return index
-}
-
-/// How many bytes at the end begin a character whose rest may still come (0 to 3).
-func incompleteUTF8Tail(_ bytes: UnsafeRawBufferPointer) -> Int {
-    let count = bytes.count
-    for back in 1...3 where back <= count {
-        let byte = bytes[count - back]
-        if byte & 0xC0 == 0x80 { continue }
-        return sequenceLength(byte) > back ? back : 0
-    }
-    return 0
+    return true
 }
 
 /// The number of bytes a character has whose first byte is this one; 0 if no character begins so.

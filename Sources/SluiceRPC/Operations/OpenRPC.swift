@@ -3,11 +3,11 @@ import Sluice
 /// The OpenRPC document (spec.open-rpc.org), made from the table that dispatches.
 public enum OpenRPC {
     /// One line of JSON.
-    static var document: OutputBuffer {
+    static let document: [UInt8] = {
         let output = OutputBuffer()
         write(to: output)
-        return output
-    }
+        return output.withBytes { Array($0) }
+    }()
 
     /// The document as text, a method a line, so that changes to it can be read.
     public static var text: [UInt8] {

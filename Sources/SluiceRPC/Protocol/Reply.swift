@@ -11,7 +11,7 @@ enum Reply {
     case json(JSON)
     indirect case object([(name: String, value: Reply)])
     /// Text that is JSON already.
-    case written(OutputBuffer)
+    case written([UInt8])
     /// The answer comes later.
     case deferred
 
@@ -26,7 +26,7 @@ enum Reply {
         case .text(let text): output.append(quoted: text)
         case .names(let names): output.append(list: names)
         case .json(let value): value.write(to: output)
-        case .written(let text): output.append(text)
+        case .written(let text): text.withUnsafeBytes { output.append($0) }
         case .data(let bytes, let asBase64):
             output.append(byte: UInt8(ascii: "{"))
             bytes.withUnsafeBytes { output.append(dataMembers: $0, asBase64: asBase64) }

@@ -36,6 +36,7 @@ final class Session {
     private var isDirty = false
     private var isBlocked = false
     private(set) var isHeldBack = false
+    private var isDropped = false
     private var answersSinceFlush = 0
     /// Bytes in batches that are not complete.
     private var gathered = 0
@@ -48,6 +49,7 @@ final class Session {
     private(set) var requests = 0
     var bytesIn = 0
     private var endTimer: Timer?
+    private var hangupTimer: Timer?
     private var writtenAtLastCheck = 0
 
     init(service: Sidecar, number: Int, channel: Channel, inheritsDescriptors: Bool) {
@@ -302,7 +304,10 @@ final class Session {
                 self?.cancelPending("The client sends no more, and the wait had no limit.", where: \.isUnlimited)
             }
         }
-        channel.watchHangup()
+        // Nothing is read any more, so nothing tells that the client has gone altogether: it has to be asked.
+        hangupTimer = service.loop.addTimer(after: 250, repeats: true) { [weak self] in
+            if let self, self.channel.isHungUp { self.close() }
+        }
         noteProgress()
     }
 
@@ -316,7 +321,7 @@ final class Session {
     func finish() {
         guard phase < .finishing else { return }
         phase = .finishing
-        channel.stopReading()
+        if !isDropped { channel.stopReading() }
         cancelPending("The session is over.") { _ in true }
         releaseHandles()
         startEndTimer()
@@ -327,6 +332,7 @@ final class Session {
     private func startEndTimer() {
         writtenAtLastCheck = sentTotal
         endTimer?.cancel()
+        hangupTimer?.cancel()
         endTimer = service.loop.addTimer(after: 5000, repeats: true) { [weak self] in
             guard let self else { return }
             if self.sentTotal == self.writtenAtLastCheck { self.close() }
@@ -334,8 +340,10 @@ final class Session {
         }
     }
 
-    /// The client lags so far behind that it would hurt: what it is being sent is completed, then it is told, and closed.
+    /// The client lags so far behind that it would hurt: what it is being sent is completed, then it is told, and closed. What
+    /// it goes on to send is read and thrown away: a client that is busy writing has to get through with that before it reads.
     private func drop() {
+        isDropped = true
         let limit = service.limits.maxOutput
         log.warning("client dropped: it does not read its output", metadata: ["client": "\(number)", "unsent": "\(unsent)", "limit": "\(limit)"])
         service.noteDropped()
@@ -356,6 +364,7 @@ final class Session {
         guard phase != .closed else { return }
         phase = .closed
         endTimer?.cancel()
+        hangupTimer?.cancel()
         for call in pending.values { call.end() }
         pending = [:]
         releaseHandles()
@@ -368,9 +377,12 @@ final class Session {
 
 extension Session: ChannelHandler {
     func channelReadable() {
-        guard phase == .serving else { return }
+        guard phase == .serving || isDropped else { return }
         let intake = service.read(for: self)
-        guard phase == .serving else { return }
+        guard phase == .serving else {
+            if case .end = intake { channel.stopReading() }
+            return
+        }
         switch intake {
         case .bytes, .nothing:
             channel.continueReading()
@@ -387,6 +399,4 @@ extension Session: ChannelHandler {
         flush()
         noteProgress()
     }
-
-    func channelBroken() { close() }
 }

@@ -27,7 +27,7 @@ extension Session {
         return true
     }
 
-    /// Sends what may be sent now. At the end of the stream that is everything, incomplete lines and characters too.
+    /// Sends what may be sent now. At the end of the stream that is everything, an incomplete line too.
     func deliver(_ entry: HandleEntry, isEnd: Bool = false) {
         guard let socket = entry.socket, phase < .finishing else { return }
         while !isHeldBack || isEnd, entry.delivery != .pull, phase < .finishing {
@@ -48,17 +48,13 @@ extension Session {
     private func nextSize(of socket: Socket, _ entry: HandleEntry, isEnd: Bool) -> Int? {
         let available = min(socket.bytesAvailable, Self.pieceSize)
         guard available > 0 else { return nil }
-        let isFull = available == Self.pieceSize || (entry.readBufferSize > 0 && socket.bytesAvailable >= entry.readBufferSize)
-        if entry.delivery == .lines {
-            if socket.canReadLine {
-                let length = socket.lineLength(maxSize: Self.pieceSize)
-                return length > 0 ? length : nil
-            }
-            return isEnd || isFull ? available : nil
+        // Whatever has come is passed on, be it half a character: a peer that waits for an answer sends nothing to complete it.
+        guard entry.delivery == .lines else { return available }
+        if socket.canReadLine {
+            let length = socket.lineLength(maxSize: Self.pieceSize)
+            return length > 0 ? length : nil
         }
-        guard !entry.deliversBase64, !isEnd, let bytes = try? socket.peek(maxSize: available) else { return available }
-        // A character that is not complete waits for its rest, so that text stays text.
-        let tail = bytes.withUnsafeBytes { incompleteUTF8Tail($0) }
-        return available > tail ? available - tail : (isFull ? available : nil)
+        let isFull = available == Self.pieceSize || (entry.readBufferSize > 0 && socket.bytesAvailable >= entry.readBufferSize)
+        return isEnd || isFull ? available : nil
     }
 }

@@ -6,8 +6,6 @@ import Sluice
 protocol ChannelHandler: AnyObject {
     func channelReadable()
     func channelWritable()
-    /// Nobody is at the other end any more.
-    func channelBroken()
 }
 
 /// The two descriptors over which one client speaks: a socket twice, or standard input and output.
@@ -63,7 +61,7 @@ final class Channel {
         self.handler = handler
         do throws(SocketError) {
             inputWatch = try loop.watch(descriptor: input, readable: true, writable: false) { [weak self] readable, writable in
-                self?.ready(readable: readable, writable: writable, isInput: true)
+                self?.ready(readable: readable, writable: writable)
             }
         } catch {
             // Standard input may be a file, /dev/null, or closed.
@@ -122,7 +120,7 @@ final class Channel {
         }
     }
 
-    /// After the end of input there is nothing more to read; a Unix socket still tells when the client goes altogether.
+    /// After the end of input there is nothing more to read.
     func stopReading() {
         inputTimer?.cancel()
         inputTimer = nil
@@ -135,7 +133,7 @@ final class Channel {
         }
     }
 
-    /// Whether the other end is closed in both directions.
+    /// Whether the other end is closed in both directions: nobody reads what is sent any more.
     var isHungUp: Bool {
         guard outputKind != .other else { return false }
         var entry = pollfd(fd: output, events: 0, revents: 0)
@@ -219,7 +217,7 @@ final class Channel {
             inputWatch?.writable = wanted
         } else if wanted, outputWatch == nil {
             outputWatch = try? loop.watch(descriptor: output, readable: false, writable: true) { [weak self] readable, writable in
-                self?.ready(readable: readable, writable: writable, isInput: false)
+                self?.ready(readable: readable, writable: writable)
             }
             // What cannot be watched never blocks; it only had its share of this turn.
             if outputWatch == nil { _ = loop.addTimer(after: 0) { [weak self] in self?.handler?.channelWritable() } }
@@ -228,24 +226,10 @@ final class Channel {
         }
     }
 
-    /// Asks to be told when nobody reads our output any more, for a time in which nothing is to be sent or read.
-    func watchHangup() {
-        guard isOpen, output != input, outputWatch == nil else { return }
-        // A file has no reader to lose, and cannot be watched.
-        outputWatch = try? loop.watch(descriptor: output, readable: false, writable: false) { [weak self] readable, writable in
-            self?.ready(readable: readable, writable: writable, isInput: false)
-        }
-    }
-
-    private func ready(readable: Bool, writable: Bool, isInput: Bool) {
+    private func ready(readable: Bool, writable: Bool) {
         guard isOpen else { return }
         if writable { handler?.channelWritable() }
         if readable { handler?.channelReadable() }
-        if !readable, !writable {
-            // Nothing was asked for, so this is about the connection as a whole.
-            if isInput { inputWatch?.cancel() } else { outputWatch?.cancel() }
-            handler?.channelBroken()
-        }
     }
 
     // MARK: Kinds

@@ -121,7 +121,7 @@ final class UnixListener {
         let result = withAddress(address) { bind(descriptor, $0, $1) }
         let number = errno
         umask(mask)
-        guard result == 0, Glibc.listen(descriptor, 128) == 0 else {
+        guard result == 0, Glibc.listen(descriptor, 1024) == 0 else {
             let reason = result == 0 ? errno : number
             Glibc.close(descriptor)
             throw failure("cannot listen at \(path)", reason)

@@ -59,6 +59,13 @@ static void *take_over(void *context) {
     return NULL;
 }
 
+/* A stop from inside is for the run around, whatever runs inside as well. */
+static void stop_and_turn(void *context) {
+    sluice_handle loop = *(sluice_handle *)context;
+    CHECK_EQUAL(sluice_loop_stop(loop), 0);
+    CHECK(sluice_loop_run_once(loop, -1) >= 0);
+}
+
 static void detach_inside(void *context) {
     CHECK_EQUAL(sluice_loop_detach(*(sluice_handle *)context), SLUICE_ERROR_INVALID_STATE);
     CHECK_EQUAL(sluice_loop_stop(*(sluice_handle *)context), 0);
@@ -81,22 +88,21 @@ static void *live_alone(void *context) {
     return NULL;
 }
 
-static volatile int keep_going = 1;
+static int keep_going = 1;
 
 /* Hammers a loop that comes and goes, by its old and its new numbers. */
 static void *hammer(void *context) {
-    volatile sluice_handle *loop = context;
-    while (keep_going) {
-        sluice_error error = sluice_loop_stop(*loop);
+    while (__atomic_load_n(&keep_going, __ATOMIC_RELAXED)) {
+        sluice_handle loop = __atomic_load_n((sluice_handle *)context, __ATOMIC_RELAXED);
+        sluice_error error = sluice_loop_stop(loop);
         CHECK(error == 0 || error == SLUICE_ERROR_INVALID_HANDLE);
-        CHECK(sluice_tcp_socket_create(*loop) == 0);
+        CHECK(sluice_tcp_socket_create(loop) == 0);
     }
     return NULL;
 }
 
 int main(void) {
-    sluice_handle loop = new_loop(), handles[2];
-    volatile sluice_handle target;
+    sluice_handle loop = new_loop(), handles[2], target;
     struct posting postings[THREADS];
     pthread_t threads[THREADS];
     sluice_event event;
@@ -129,6 +135,8 @@ int main(void) {
     CHECK(pthread_join(threads[0], NULL) == 0);
     CHECK_EQUAL(sluice_loop_post(loop, post_stop, &loop), 0);
     CHECK_EQUAL(sluice_loop_run(loop), 0);
+    CHECK_EQUAL(sluice_loop_post(loop, stop_and_turn, &loop), 0);
+    CHECK_EQUAL(sluice_loop_run(loop), 0);
 
     /* Giving up and taking. */
     CHECK_EQUAL(sluice_loop_post(loop, detach_inside, &loop), 0);
@@ -152,13 +160,13 @@ int main(void) {
         CHECK(pthread_join(threads[i], NULL) == 0);
 
     target = new_loop();
-    CHECK(pthread_create(&threads[0], NULL, hammer, (void *)&target) == 0);
+    CHECK(pthread_create(&threads[0], NULL, hammer, &target) == 0);
     for (i = 0; i < 2000; i++) {
         CHECK_EQUAL(sluice_loop_destroy(target), 0);
-        target = new_loop();
+        __atomic_store_n(&target, new_loop(), __ATOMIC_RELAXED);
         CHECK(sluice_tcp_socket_create(target) != 0);
     }
-    keep_going = 0;
+    __atomic_store_n(&keep_going, 0, __ATOMIC_RELAXED);
     CHECK(pthread_join(threads[0], NULL) == 0);
     CHECK_EQUAL(sluice_loop_destroy(target), 0);
     return 0;

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
+import socket
+import sys
 import threading
 import unittest
 import warnings
@@ -93,6 +96,36 @@ class Blocking(unittest.TestCase):
         self.sidecar.wait_for("$/cancelRequest")
         with self.assertRaises(sluice.SocketTimeoutError):
             sock.sync(timeout=1)
+
+    def test_an_interrupted_wait_is_cancelled_and_the_session_goes_on(self) -> None:
+        session = self.open(socket_waitForConnected=later)
+        sock = session.tcp_socket()
+        main = threading.main_thread().ident
+        assert main is not None
+
+        def interrupt() -> None:
+            self.sidecar.wait_for("socket.waitForConnected")
+            while sys._current_frames()[main].f_code.co_name != "wait":
+                pass
+            signal.pthread_kill(main, signal.SIGINT)
+
+        threading.Thread(target=interrupt).start()
+        with self.assertRaises(KeyboardInterrupt):
+            sock.wait_for_connected(timeout=-1)
+        request = self.sidecar.wait_for("$/cancelRequest")["params"]["id"]
+        self.sidecar.send({"id": request, "error": {"code": -32800, "message": "cancelled"}})
+        session.ping()
+
+    def test_a_sidecar_that_takes_nothing_is_given_up(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        session = sluice.Session(ours, answer_timeout=0.1)
+        self.addCleanup(session.close)
+        # Nobody reads: the socket fills up.
+        with self.assertRaises(sluice.SidecarError):
+            for _ in range(100):
+                session.submit(session.ping, "x" * 100_000)
+            session.ping()
 
     def test_a_listener_hears_an_event_before_the_call_returns(self) -> None:
         def connect(self: Scripted, parameters: Any) -> None:

@@ -17,13 +17,13 @@ class Answer(concurrent.futures.Future[R]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._on_cancel: Optional[Callable[[], None]] = None
+        self.on_cancel: Optional[Callable[[], None]] = None
 
     def cancel(self) -> bool:
         if not super().cancel():
             return False
-        if self._on_cancel is not None:
-            self._on_cancel()
+        if self.on_cancel is not None:
+            self.on_cancel()
         return True
 
     def settle(self, result: Any) -> None:

@@ -10,6 +10,7 @@ import atexit
 import concurrent.futures
 import contextlib
 import socket
+import struct
 import threading
 import weakref
 from types import TracebackType
@@ -49,6 +50,9 @@ class Session(SessionOperations, RpcOperations, Blocking):
     ) -> None:
         super().__init__(connection, process, answer_timeout)
         self._writing = threading.Lock()
+        # A sidecar that takes no requests for so long has not answered either.
+        limit = struct.pack("ll", int(answer_timeout), int(answer_timeout % 1 * 1_000_000))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         self._events = EventQueue()
         self._callback_queue = EventQueue()
         self._callback_thread: Optional[threading.Thread] = None
@@ -132,7 +136,9 @@ class Session(SessionOperations, RpcOperations, Blocking):
         if not isinstance(declared, operation):
             raise TypeError(f"{method!r} is no operation")
         call: Call[R] = declared.declare(target, *args, **keywords)
-        return self._request(declared.method, target._addressed(call))
+        answer: Answer[R] = Answer()
+        self._request(declared.method, target._addressed(call), answer)
+        return answer
 
     def call(self, method: str, parameters: Optional[Mapping[str, Any]] = None) -> Any:
         """A request in the protocol's own words: what it results in, as JSON."""
@@ -140,8 +146,9 @@ class Session(SessionOperations, RpcOperations, Blocking):
 
     def _perform(self, method: str, call: Call[R]) -> R:
         limit = None if call.waits < 0 else call.waits / 1000 + self._answer_timeout
-        answer = self._request(method, call)
+        answer: Answer[R] = Answer()
         try:
+            self._request(method, call, answer)
             return answer.result(limit)
         except concurrent.futures.TimeoutError:
             # An operation's own time-out is an error of the same family; it comes as the answer.
@@ -152,10 +159,9 @@ class Session(SessionOperations, RpcOperations, Blocking):
             answer.cancel()
             raise
 
-    def _request(self, method: str, call: Call[R]) -> Answer[R]:
+    def _request(self, method: str, call: Call[R], answer: Answer[R]) -> None:
         if threading.current_thread() is self._reader:
             raise RuntimeError("an event listener must not make calls: it would wait for itself")
-        answer: Answer[R] = Answer()
         number, line = self._channel.request(method, call.parameters, call.read, answer)
 
         def cancel() -> None:
@@ -163,27 +169,29 @@ class Session(SessionOperations, RpcOperations, Blocking):
             if cancellation is not None:
                 self._send(cancellation)
 
-        answer._on_cancel = cancel
+        answer.on_cancel = cancel
         self._send(line, call.descriptor)
-        return answer
 
     def _notify(self, method: str, parameters: Mapping[str, Any]) -> None:
         self._send(self._channel.notification(method, parameters))
 
     def _send(self, line: bytes, descriptor: Optional[int] = None) -> None:
         with self._writing:
-            data = memoryview(self._orphans_gone() + line)
-            try:
-                data = data[send(self._connection, data, descriptor) :]
-                if data:
-                    self._connection.sendall(data, socket.MSG_NOSIGNAL)
-            except OSError:
-                # The reader sees the end too, and tells all that wait.
-                self._hang_up()
-            except BaseException:
-                # Interrupted, perhaps in the middle of a line: nothing can follow it.
-                self._hang_up()
-                raise
+            self._write(line, descriptor)
+
+    def _write(self, line: bytes, descriptor: Optional[int] = None) -> None:
+        try:
+            rest = memoryview(self._orphans_gone() + line)
+            rest = rest[send(self._connection, rest, descriptor) :]
+            if rest:
+                self._connection.sendall(rest, socket.MSG_NOSIGNAL)
+        except OSError:
+            # Gone, or it takes nothing any more. The reader sees the end of it and tells all that wait.
+            self._hang_up()
+        except BaseException:
+            # Interrupted, perhaps in the middle of a line: nothing can follow it.
+            self._hang_up()
+            raise
 
     # Events.
 
@@ -233,8 +241,12 @@ class Session(SessionOperations, RpcOperations, Blocking):
             return
         cancellations = self._channel.fail(SessionClosedError("the session is closed"))
         self._callback_queue.clear()
-        if cancellations:
-            self._send(cancellations)
+        # Another thread may be stuck in writing to a sidecar that hangs.
+        if cancellations and self._writing.acquire(timeout=GRACE):
+            try:
+                self._write(cancellations)
+            finally:
+                self._writing.release()
         try:
             self._connection.shutdown(socket.SHUT_WR)
         except OSError:

@@ -46,7 +46,7 @@ class Handle(HandleOperations, Blocking):
         try:
             if error is None:
                 self._finish()
-            self.destroy()
+            self._leave()
         except SessionClosedError:
             pass  # Closing the session has destroyed it.
         except SluiceError:
@@ -54,7 +54,10 @@ class Handle(HandleOperations, Blocking):
                 raise
 
     def _finish(self) -> None:
-        """What is to be done before it is destroyed in good order."""
+        """What is to be done before it is left in good order."""
+
+    def _leave(self) -> None:
+        self.destroy()
 
     @classmethod
     def create(cls: Type[H], session: Session, properties: Optional[Mapping[str, Any]] = None) -> H:
@@ -155,7 +158,7 @@ class LocalSocket(LocalSocketOperations, Socket):
 
 
 class Server(ServerOperations[S], Handle):
-    """What every server can do."""
+    """What every server can do. Leaving its ``with`` closes it; the sockets it has accepted live on."""
 
     def accept(self, timeout: int = DEFAULT_TIMEOUT) -> S:
         """The next connection, waited for. Raises SocketTimeoutError where none comes in time."""
@@ -169,6 +172,11 @@ class Server(ServerOperations[S], Handle):
                 raise SocketTimeoutError("no connection came in time")
             if not waited.available:
                 raise self._failure(self.error(), self.error_string())
+
+    def _leave(self) -> None:
+        # Destroyed it is when the last of those sockets is gone.
+        self.close()
+        self._session._dismiss(self)
 
 
 class TcpServer(TcpServerOperations[TcpSocket], Server[TcpSocket]):

@@ -29,6 +29,9 @@ class Future(Protocol):
     def fail(self, error: BaseException) -> None: ...
 
 
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
 class _Pending:
     __slots__ = ("future", "read")
 
@@ -118,8 +121,7 @@ class Channel:
         return self.notification("$/cancelRequest", {"id": number})
 
     def _line(self, message: Mapping[str, Any]) -> bytes:
-        text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        line = text.encode("utf-8") + b"\n"
+        line = _to_json(message).encode("utf-8") + b"\n"
         if self.message_limit is not None and len(line) > self.message_limit:
             # Its answer could not name the request, so it must not be sent.
             raise LimitReachedError(

@@ -40,7 +40,7 @@ class HandleObject:
     noun: ClassVar[str] = "handle"
     event_names: ClassVar[FrozenSet[str]] = frozenset()
 
-    def __init__(self, session: Any, handle: int, accepted: bool = False) -> None:
+    def __init__(self, session: Any, handle: int, origin: Optional[HandleObject] = None) -> None:
         self._session = session
         self._handle = handle
         self._destroyed = False
@@ -48,8 +48,11 @@ class HandleObject:
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._subscribed: Set[str] = set(self.event_names - NOT_SENT_AT_FIRST)
         self._last_error: Optional[SluiceError] = None
+        # The server that accepted it. Destroying a server closes what it has accepted, so it must not be collected before.
+        self._origin = origin
         # An accepted socket may have data before the program can ask for events: the last of each name waits for that.
-        self._early: Optional[Dict[str, Event]] = {} if accepted else None
+        self._early: Optional[Dict[str, Event]] = None if origin is None else {}
+        self._is_dismissed = False
         session._add(self)
 
     @property
@@ -67,7 +70,9 @@ class HandleObject:
 
     def __del__(self) -> None:
         # Any thread may be collecting garbage now, with any lock held: the session sends it later.
-        if not getattr(self, "_destroyed", True) and self._session._orphan(self._handle):
+        if getattr(self, "_destroyed", True):
+            return
+        if self._session._orphan(self._handle) and not self._is_dismissed:
             warnings.warn(f"{self!r} was never destroyed", ResourceWarning, source=self)
 
     @overload
@@ -180,6 +185,13 @@ class SessionCore:
             made._end_streams(None)
             self._kept.discard(made)
             self._objects.pop(made.handle, None)
+
+    def _dismiss(self, made: HandleObject) -> None:
+        """It may go as soon as nothing needs it any more."""
+        with self._events_lock:
+            made._is_dismissed = True
+            made._callbacks.clear()
+            self._kept.discard(made)
 
     def _orphan(self, handle: int) -> bool:
         """Notes a handle that nobody holds any more; False if the conversation is over anyway."""

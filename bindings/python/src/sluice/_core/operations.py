@@ -561,12 +561,7 @@ class ServerOperations(HandleOperations, Generic[S]):
     @operation
     def next_pending_connection(self) -> Call[Optional[S]]:
         """The next accepted connection, None if there is none."""
-        session, accepted = self._session, self._accepted
-
-        def adopt(value: Any) -> Optional[S]:
-            return accepted(session, _number(value), accepted=True) if value else None
-
-        return Call(adopt)
+        return Call(lambda handle: self._accepted(self._session, _number(handle), self) if handle else None)
 
     @operation
     def max_pending_connections(self) -> Call[int]:

@@ -43,7 +43,7 @@ class Handle(HandleOperations, Asynchronous, Managed):
         try:
             if error is None:
                 await self._finish()
-            await self.destroy()
+            await self._leave()
         except SessionClosedError:
             pass  # Closing the session has destroyed it.
         except SluiceError:
@@ -51,7 +51,10 @@ class Handle(HandleOperations, Asynchronous, Managed):
                 raise
 
     async def _finish(self) -> None:
-        """What is to be done before it is destroyed in good order."""
+        """What is to be done before it is left in good order."""
+
+    async def _leave(self) -> None:
+        await self.destroy()
 
     @classmethod
     def create(cls: Type[H], session: Session, properties: Optional[Mapping[str, Any]] = None) -> Opening[H]:
@@ -151,7 +154,7 @@ class LocalSocket(LocalSocketOperations, Socket):
 
 
 class Server(ServerOperations[S], Handle):
-    """What every server can do."""
+    """What every server can do. Leaving its ``async with`` closes it; the sockets it has accepted live on."""
 
     async def accept(self, timeout: int = DEFAULT_TIMEOUT) -> S:
         """The next connection, waited for. Raises SocketTimeoutError where none comes in time."""
@@ -165,6 +168,11 @@ class Server(ServerOperations[S], Handle):
                 raise SocketTimeoutError("no connection came in time")
             if not waited.available:
                 raise self._failure(await self.error(), await self.error_string())
+
+    async def _leave(self) -> None:
+        # Destroyed it is when the last of those sockets is gone.
+        await self.close()
+        self._session._dismiss(self)
 
 
 class TcpServer(TcpServerOperations[TcpSocket], Server[TcpSocket]):

@@ -1,0 +1,208 @@
+"""Native descriptors that go in and out: with the bytes of a message on a Unix socket, by inheritance over pipes."""
+import json
+import os
+import socket
+import subprocess
+import unittest
+
+from support import PATIENCE, SLUICED, Client, Peer, TestCase, connected, decoded, receive_exactly
+
+
+class OverAUnixSocket(TestCase):
+    def setUp(self):
+        self.service_ = self.service()
+        self.rpc = self.client(self.service_)
+        self.assertTrue(self.rpc.is_alive())
+        self.before = self.service_.descriptors()
+
+    def request_with(self, descriptors, method, **params):
+        number = next(self.rpc.ids)
+        line = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode() + b"\n"
+        self.rpc.send_with_descriptors(line, descriptors)
+        return self.rpc.answer(number)
+
+    def test_giving_a_connection(self):
+        ours, theirs = socket.create_server(("127.0.0.1", 0)), socket.socket()
+        theirs.connect(ours.getsockname())
+        connection, _ = ours.accept()
+        ours.close()
+        handle = self.rpc.call("tcpSocket.create")
+        answer = self.request_with([theirs.fileno()], "socket.setDescriptor", handle=handle, descriptor=theirs.fileno())
+        self.assertIsNone(answer["result"])
+        theirs.close()
+        self.assertEqual(self.rpc.call("socket.state", handle), "Connected")
+        connection.sendall(b"in")
+        self.assertIs(self.rpc.call("socket.waitForReadyRead", handle), True)
+        self.assertEqual(decoded(self.rpc.call("socket.readAll", handle)), b"in")
+        self.rpc.call("socket.write", handle, "out")
+        self.assertEqual(receive_exactly(connection, 3), b"out")
+        self.rpc.call("handle.destroy", handle)
+        self.assertEqual(connection.recv(1), b"")
+        connection.close()
+        self.assertEqual(self.service_.descriptors(), self.before)
+
+    def test_giving_a_listener(self):
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        server = self.rpc.call("tcpServer.create")
+        self.assertIsNone(self.request_with([listener.fileno()], "server.setDescriptor", handle=server, descriptor=0)["result"])
+        listener.close()
+        self.assertEqual(self.rpc.call("server.port", server), port)
+        with socket.create_connection(("127.0.0.1", port), PATIENCE):
+            self.assertTrue(self.rpc.call("server.waitForNewConnection", server, 10000)["available"])
+
+    def test_giving_a_local_listener(self):
+        path = os.path.join(self.folder(), "l")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            server = self.rpc.call("localServer.create")
+            self.assertIsNone(self.request_with([listener.fileno()], "localServer.listen", handle=server, descriptor=listener.fileno())["result"])
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+            self.assertTrue(self.rpc.call("server.waitForNewConnection", server, 10000)["available"])
+
+    def test_without_one(self):
+        handle = self.rpc.call("tcpSocket.create")
+        for number in (0, 5, self.rpc.socket.fileno(), -1):
+            error = self.rpc.error("socket.setDescriptor", handle=handle, descriptor=number)
+            self.assertError(error, -32001, "InvalidArgumentError")
+            self.assertIn("SCM_RIGHTS", error["message"])
+
+    def test_what_is_no_connection(self):
+        handle = self.rpc.call("tcpSocket.create")
+        reader, writer = os.pipe()
+        with open("/dev/null") as null, socket.socket() as fresh:
+            for descriptor in (reader, null.fileno(), fresh.fileno()):
+                answer = self.request_with([descriptor], "socket.setDescriptor", handle=handle, descriptor=descriptor)
+                self.assertError(answer["error"], -32000, "UnsupportedSocketOperationError")
+        os.close(reader)
+        os.close(writer)
+        self.assertEqual(self.rpc.call("socket.state", handle), "Unconnected")
+        self.assertEqual(self.service_.descriptors(), self.before)
+
+    def test_several_are_taken_in_order(self):
+        pairs = [socket.socketpair() for _ in range(5)]
+        handles = [self.rpc.call("localSocket.create") for _ in pairs]
+        numbers = []
+        for handle, (_, theirs) in zip(handles, pairs):
+            number = next(self.rpc.ids)
+            numbers.append(number)
+            self.rpc.send_with_descriptors(json.dumps({"jsonrpc": "2.0", "id": number, "method": "socket.setDescriptor",
+                                                       "params": [handle, theirs.fileno()]}).encode() + b"\n", [theirs.fileno()])
+        for number in numbers:
+            self.assertIn("result", self.rpc.answer(number))
+        for index, (handle, (ours, theirs)) in enumerate(zip(handles, pairs)):
+            theirs.close()
+            self.rpc.call("socket.write", handle, "%d" % index)
+            self.assertEqual(ours.recv(10), b"%d" % index)
+            ours.close()
+
+    def test_unasked_ones_are_limited_and_closed(self):
+        with open("/dev/null") as null:
+            self.rpc.send_with_descriptors(b"\n", [null.fileno()] * 100)
+        self.assertTrue(self.rpc.is_alive())
+        complaints = [m for m in self.rpc.seen if m.get("id", 0) is None]
+        self.assertEqual(len(complaints), 36)
+        self.assertError(complaints[0]["error"], -32001, "LimitReachedError")
+        self.assertEqual(self.service_.descriptors(), self.before + 64)
+        other = self.client(self.service_)
+        self.assertTrue(other.is_alive())
+        self.rpc.close()
+        self.eventually(lambda: self.service_.descriptors() == self.before, "they are closed")
+
+    def test_taking_a_connection(self):
+        peer = Peer(self)
+        handle, connection = connected(self.rpc, peer)
+        self.assertIsInstance(self.rpc.call("socket.takeDescriptor", handle), int)
+        self.assertEqual(len(self.rpc.descriptors), 1)
+        self.assertEqual(self.rpc.call("socket.state", handle), "Unconnected")
+        with socket.socket(fileno=self.rpc.descriptors.pop()) as mine:
+            mine.settimeout(PATIENCE)
+            mine.sendall(b"directly")
+            self.assertEqual(receive_exactly(connection, 8), b"directly")
+            self.rpc.call("handle.destroy", handle)
+            connection.sendall(b"still")
+            self.assertEqual(receive_exactly(mine, 5), b"still")
+        self.assertEqual(connection.recv(1), b"")
+        self.assertEqual(self.service_.descriptors(), self.before)
+
+    def test_taking_many_among_other_answers(self):
+        peer = Peer(self)
+        pairs = [connected(self.rpc, peer) for _ in range(20)]
+        numbers = []
+        text = b""
+        for handle, _ in pairs:
+            for method, params in (("echo", ["x" * 3000]), ("socket.takeDescriptor", [handle]), ("socket.state", [handle])):
+                number = next(self.rpc.ids)
+                if method == "socket.takeDescriptor":
+                    numbers.append(number)
+                text += json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode() + b"\n"
+        self.rpc.send(text)
+        for number in numbers:
+            self.assertIn("result", self.rpc.answer(number))
+        self.assertTrue(self.rpc.is_alive())
+        self.assertEqual(len(self.rpc.descriptors), 20)
+        for index, (number, (_, connection)) in enumerate(zip(self.rpc.descriptors, pairs)):
+            with socket.socket(fileno=os.dup(number)) as mine:
+                mine.sendall(b"%d" % index)
+                self.assertEqual(receive_exactly(connection, len(b"%d" % index)), b"%d" % index)
+        self.assertEqual(self.service_.descriptors(), self.before)
+
+    def test_taking_with_something_left(self):
+        handle, connection = connected(self.rpc, Peer(self))
+        connection.sendall(b"unread")
+        self.rpc.event("socket.readyRead", handle)
+        self.assertError(self.rpc.error("socket.takeDescriptor", handle), -32000, "OperationError")
+        self.assertEqual(decoded(self.rpc.call("socket.readAll", handle)), b"unread")
+        self.rpc.send_json([{"jsonrpc": "2.0", "id": "b", "method": "socket.takeDescriptor", "params": [handle]}])
+        batch = self.rpc.until(lambda m: isinstance(m, list))
+        self.assertError(batch[0]["error"], -32000, "UnsupportedSocketOperationError")
+        self.assertEqual(self.rpc.call("socket.state", handle), "Connected")
+
+
+class OverPipes(TestCase):
+    def test_an_inherited_connection(self):
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        ours.settimeout(PATIENCE)
+        with theirs:
+            rpc = self.stdio(pass_fds=[theirs.fileno()])
+            number = theirs.fileno()
+        handle = rpc.call("localSocket.create")
+        rpc.call("socket.setDescriptor", handle, number)
+        rpc.call("socket.write", handle, "inherited")
+        self.assertEqual(receive_exactly(ours, 9), b"inherited")
+        other = rpc.call("localSocket.create")
+        self.assertIn(rpc.error("socket.setDescriptor", other, number)["data"]["error"], ("OperationError", "InvalidArgumentError"))
+
+    def test_none_of_the_sidecar_s_own(self):
+        rpc = self.stdio()
+        handle = rpc.call("tcpSocket.create")
+        for number in range(40):
+            self.assertError(rpc.error("socket.setDescriptor", handle, number), -32001, "InvalidArgumentError")
+        self.assertTrue(rpc.is_alive())
+
+    def test_nothing_can_be_handed_over(self):
+        rpc = self.stdio()
+        handle, connection = connected(rpc, Peer(self))
+        error = rpc.error("socket.takeDescriptor", handle)
+        self.assertError(error, -32000, "UnsupportedSocketOperationError")
+        self.assertIn("--socket", error["message"])
+        self.assertEqual(rpc.call("socket.state", handle), "Connected")
+
+    def test_a_socket_pair_can_pass_them(self):
+        ours, theirs = socket.socketpair()
+        process = subprocess.Popen([SLUICED, "--stdio"], stdin=theirs, stdout=theirs)
+        self.addCleanup(process.wait)
+        theirs.close()
+        rpc = Client.over(ours)
+        self.addCleanup(rpc.close)
+        self.assertIn("descriptors", rpc.call("session.hello")["capabilities"])
+        handle, connection = connected(rpc, Peer(self))
+        rpc.call("socket.takeDescriptor", handle)
+        self.assertEqual(len(rpc.descriptors), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
