@@ -199,7 +199,7 @@ import Testing
     @Test(arguments: WaitForm.allCases, [false, true]) func theWaitingForRoomHasItsTimeLimit(_ form: WaitForm, byConnectTimeout: Bool) throws {
         let bench = try Bench()
         defer { bench.end() }
-        let (_, path, waiting) = try fullServer(bench)
+        let (listener, path, waiting) = try fullServer(bench)
         let socket = bench.localSocket()
         let log = Recorder(socket)
         if byConnectTimeout { try socket.setConnectTimeout(20) }
@@ -207,7 +207,7 @@ import Testing
         #expect(!wait(form, bench, socket, .connected, byConnectTimeout ? -1 : 20))
         #expect(log.events == ["stateChanged(Connecting)", "stateChanged(Unconnected)", "errorOccurred(SocketTimeoutError)"])
         #expect(socket.error == .socketTimeout)
-        withExtendedLifetime(waiting) {}
+        withExtendedLifetime((listener, waiting)) {}
     }
 
     @Test(arguments: WaitForm.allCases) func roomIsFoundInAWait(_ form: WaitForm) throws {

@@ -173,15 +173,32 @@ class Differences:
             raise ValueError("DIFFERENCES.md and the rules do not agree: %s" % sorted(set(rules) ^ set(RULES)))
         return cls(LeftOut(left_out), rules, scenarios, expected)
 
+    def listed(self, scenario: Dict[str, Any], face: str) -> Optional[str]:
+        """The name under which a single scenario is listed: NAME.face, or NAME for both faces."""
+        names = ("%s.%s" % (scenario["name"], face), scenario["name"])
+        return next((name for name in names if name in self.scenarios), None)
+
+    def expect(self, scenario: Dict[str, Any], face: str, objects: Objects) -> None:
+        """Adds an outcome to those wanted of a listed scenario."""
+        name = self.listed(scenario, face)
+        if name is None:
+            return
+        path = self.expected / (name + ".json")
+        known = json.loads(path.read_text()) if path.exists() else {}
+        outcomes = known["outcomes"] if known.get("scenario") == digest(scenario) else []
+        if objects not in outcomes:
+            path.write_text(json.dumps({"scenario": digest(scenario), "outcomes": outcomes + [objects]}, indent=1) + "\n")
+
     def wanted(self, scenario: Dict[str, Any], face: str, trace: Optional[Dict[str, Any]], other: Optional[Dict[str, Any]]) \
             -> List[Tuple[Objects, List[str]]]:
         """What a run may give, each with the names of the differences in it: one outcome, or more where the reference has more than one."""
         loose = "bytesWritten" in scenario.get("loose", ())
-        listed = [n for n in (scenario["name"] + "." + face, scenario["name"]) if n in self.scenarios]
-        if listed:
-            expected = json.loads((self.expected / (listed[0] + ".json")).read_text())
+        name = self.listed(scenario, face)
+        path = self.expected / ("%s.json" % name)
+        if name is not None and path.exists():
+            expected = json.loads(path.read_text())
             if expected.get("scenario") == digest(scenario):
-                return [(objects, [self.scenarios[listed[0]]]) for objects in expected["outcomes"]]
+                return [(objects, [self.scenarios[name]]) for objects in expected["outcomes"]]
         return [outcome for t in (trace, other) if t is not None for outcome in self.transformed(scenario, face, t, loose)]
 
     def transformed(self, scenario: Dict[str, Any], face: str, trace: Dict[str, Any], loose: bool) -> List[Tuple[Objects, List[str]]]:

@@ -83,8 +83,8 @@ def judge(scenario: Dict[str, Any], answer: Dict[str, Any], traces: Path, option
     wanted = rules.wanted(scenario, options.face, load_trace(traces / (name + ".json")),
                           load_trace(traces.parent / (traces.name + "-alt") / (name + ".json")))
     if not wanted:
-        if scenario.get("oracle") not in ("crashes", "hangs"):
-            return Verdict(name, "skipped", "there is no trace of it", trace=trace)
+        if scenario.get("oracle") not in ("crashes", "hangs") or options.expect:
+            return Verdict(name, "differs" if options.expect else "skipped", "there is no trace of it", trace=trace)
         late = [str(e) for e in trace["timeline"] if e.get("elapsedOk") is False]
         return Verdict(name, "differs" if late else "differs on purpose", "the reference " + scenario["oracle"], late, trace)
     closest: Optional[Tuple[List[str], List[str]]] = None
@@ -108,6 +108,8 @@ def attempt(scenario: Dict[str, Any], options: argparse.Namespace, rules: Differ
         verdict = judge(scenario, play(scenario, options, rules), traces, options, rules)
         if verdict.outcome != "differs" or not left:
             break
+    if options.expect and verdict.trace is not None and verdict.outcome == "differs":
+        rules.expect(scenario, options.face, prepared(verdict.trace["objects"], options.face == "c", False))
     if options.record_dir and verdict.trace is not None:
         Path(options.record_dir, scenario["name"] + ".json").write_text(
             json.dumps({**verdict.trace, "scenario": digest(scenario)}, indent=1) + "\n")
@@ -137,6 +139,7 @@ def parse(arguments: List[str]) -> argparse.Namespace:
     parser.add_argument("--tries", type=int, default=0, help="runs of a scenario that differs (3 for rpc, 1 for c)")
     parser.add_argument("--verbose", action="store_true", help="print the differences")
     parser.add_argument("--record-dir", help="write our traces into this folder")
+    parser.add_argument("--expect", action="store_true", help="add what happens to the outcomes in expected/ (of scenarios that DIFFERENCES.md lists)")
     parser.add_argument("--without-slow", action="store_true", help="leave out scenarios that take a minute and more")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these scenarios")
     options = parser.parse_args(arguments)

@@ -215,9 +215,12 @@ open class Server: EventSource, ReadinessHandler {
 
     private var canAccept: Bool { isListening && pending.count < maxPendingConnections }
 
+    /// A pause does not concern those who wait for a connection.
+    private var mayAccept: Bool { !isPaused || !waits.isEmpty }
+
     private func updateWatching() {
         guard slot >= 0 else { return }
-        let watch = canAccept && !isPaused && retryTimer == nil
+        let watch = canAccept && mayAccept && retryTimer == nil
         guard watch != watchesNow else { return }
         watchesNow = watch
         // Changing a live registration fails only without memory.
@@ -227,16 +230,16 @@ open class Server: EventSource, ReadinessHandler {
     func descriptorReady(_ readiness: Readiness) {
         if loop.turnCount == lastTurn &+ 1 { acceptsBatches = true }
         lastTurn = loop.turnCount
-        accept(limit: acceptsBatches ? Self.batchLimit : 1, evenWhilePaused: false)
+        accept(limit: acceptsBatches ? Self.batchLimit : 1)
         updateWatching()
     }
 
     /// Returns how many were accepted.
     @discardableResult
-    private func accept(limit: Int, evenWhilePaused: Bool) -> Int {
+    private func accept(limit: Int, evenWhilePaused: Bool = false) -> Int {
         let begun = epoch
         var count = 0
-        while count < limit, begun == epoch, canAccept, evenWhilePaused || !isPaused {
+        while count < limit, begun == epoch, canAccept, evenWhilePaused || mayAccept {
             let result = System.accept(rawDescriptor, nonBlocking: false)
             if result >= 0 {
                 count += 1
@@ -298,7 +301,7 @@ open class Server: EventSource, ReadinessHandler {
 
     private func retry() {
         retryTimer = nil
-        accept(limit: 1, evenWhilePaused: false)
+        accept(limit: 1)
         updateWatching()
     }
 
@@ -352,22 +355,22 @@ open class Server: EventSource, ReadinessHandler {
             completion(hasPendingConnections, false)
             return nil
         }
-        if timeout == 0 || isPaused {
+        if timeout == 0 {
             let (available, timedOut) = waitForNewConnection(timeout: 0)
-            if available || timeout == 0 {
-                completion(available, timedOut)
-                return nil
-            }
+            completion(available, timedOut)
+            return nil
         }
         let wait = ServerWait(completion)
         if timeout > 0 {
             wait.timer = loop.addTimer(after: timeout) { [weak self, weak wait] in
                 guard let self, let wait else { return }
                 self.waits.removeAll { $0 === wait }
+                self.updateWatching()
                 wait.complete(false, timedOut: self.waitTimedOut())
             }
         }
         waits.append(wait)
+        updateWatching()
         return wait
     }
 
@@ -375,6 +378,7 @@ open class Server: EventSource, ReadinessHandler {
         guard !waits.isEmpty, hasPendingConnections || !isListening else { return }
         let answered = waits
         waits = []
+        updateWatching()
         if hasPendingConnections, error == .socketTimeout { lastError = nil }
         for wait in answered { wait.complete(hasPendingConnections, timedOut: false) }
     }

@@ -45,6 +45,11 @@ extension StreamSocket {
         report(error)
         guard begun == epoch else { return }
         if !canSend { writeQueueDropped() }
+        enterClosing()
+    }
+
+    private func enterClosing() {
+        let begun = epoch
         setState(.closing)
         guard begun == epoch else { return }
         if bytesToWrite > 0 {
@@ -69,14 +74,7 @@ extension StreamSocket {
         case .connected:
             let begun = epoch
             reportWritten()
-            guard begun == epoch, state == .connected else { return }
-            setState(.closing)
-            guard begun == epoch else { return }
-            if bytesToWrite > 0 {
-                waitForRest()
-            } else {
-                finishClose()
-            }
+            if begun == epoch, state == .connected { enterClosing() }
         }
     }
 

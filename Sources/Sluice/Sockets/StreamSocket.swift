@@ -247,7 +247,8 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
         if flags.contains(.readFinished), readiness.contains(.error), state == .connected {
             // Half-open and idle: nothing else would notice a reset.
             let number = System.socketError(rawDescriptor)
-            if number != 0 { connectionBroken(number, doing: .read) }
+            // After the peer's FIN Linux calls its reset a broken pipe.
+            if number != 0 { connectionBroken(number == EPIPE ? ECONNRESET : number, doing: .read) }
             return
         }
         if !readiness.isDisjoint(with: [.readable, .readHangup, .error, .hangup]) { receive() }
@@ -369,7 +370,7 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
     }
 
     override func shutDown() {
-        abort()
+        if state != .unconnected { abort() }
         // After a close the descriptor outlives the state until the events are over; here they are.
         openMode = []
         dropBuffers()
