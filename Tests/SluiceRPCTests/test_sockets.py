@@ -457,7 +457,7 @@ class LocalSockets(TestCase):
     def test_nobody_there(self):
         client = self.rpc.call("localSocket.create")
         self.rpc.call("localSocket.setServerName", client, "nobody")
-        answer = self.rpc.ask("localSocket.connectToServer", client, "nobody")
+        answer = self.rpc.ask("localSocket.connectToServer", client)
         if "result" in answer:
             error = self.rpc.event("socket.errorOccurred", client)
         else:

@@ -25,6 +25,9 @@ public final class EventLoop {
     var timers = TimerQueue()
     let buffers = BufferPool()
 
+    /// Descriptors of this loop's objects that are not in the poller: bound, and not yet connected.
+    var idleDescriptors: Set<Int32> = []
+
     private let wakeup: Wakeup
     private let wakeupHandler = WakeupHandler()
     private var posted = WorkList<@Sendable () -> Void>()
@@ -229,6 +232,9 @@ public final class EventLoop {
 
     fileprivate var needsWakeup: Bool { hasImmediateWork }
     fileprivate func wake() { wakeup.signal() }
+
+    /// Whether an object of this loop owns the descriptor.
+    func holds(_ descriptor: Int32) -> Bool { idleDescriptors.contains(descriptor) || poller.isRegistered(descriptor) }
 
     // MARK: Timers, descriptors, ends of turns
 

@@ -104,7 +104,7 @@ open class Server: EventSource, ReadinessHandler {
             throw fail(
                 SocketError(.unsupportedSocketOperation, "\(descriptor) is not the descriptor of a listening socket of this kind"))
         }
-        guard !loop.poller.isRegistered(descriptor) else {
+        guard !loop.holds(descriptor) else {
             throw fail(SocketError(.operation, "The descriptor \(descriptor) belongs to another object"))
         }
         try begin(Descriptor(owning: descriptor))

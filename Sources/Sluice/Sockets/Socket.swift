@@ -39,6 +39,8 @@ open class Socket: EventSource {
         static let readChannelFinishedSent = Flags(rawValue: 1 << 17)
         /// The queue was dropped, and borrowed memory is given back: nothing new is accepted meanwhile.
         static let dropping = Flags(rawValue: 1 << 19)
+        /// An option was set while connecting: the descriptor that wins does not have it yet.
+        static let optionsPending = Flags(rawValue: 1 << 20)
         /// Bytes that an unbuffered write sent at once are told in the next turn.
         static let reportWrittenInTurn = Flags(rawValue: 1 << 18)
     }
@@ -166,6 +168,7 @@ open class Socket: EventSource {
             try System.setSocketOption(rawDescriptor, option, value, family: family, socketType: socketType)
         }
         details.setOption(option, value)
+        if state == .hostLookup || state == .connecting { flags.insert(.optionsPending) }
     }
 
     /// Gives a fresh descriptor the options that were set before. What the descriptor's family does not have is left out.

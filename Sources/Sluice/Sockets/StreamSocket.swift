@@ -89,7 +89,7 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
         epoch &+= 1
         dropBuffers()
         flags.subtract([.closeWhenConnected, .readFinished, .writeFinishing, .writeFinished, .readPaused, .writeBlocked,
-            .hungUp, .readChannelFinishedSent, .receiveInTurn, .announceInTurn])
+            .hungUp, .readChannelFinishedSent, .receiveInTurn, .announceInTurn, .optionsPending])
         clearError()
         details.peerName = name
         details.peer = nil
@@ -176,11 +176,17 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
     /// Closes the descriptor, if there is one.
     func releaseDescriptor() {
         guard rawDescriptor >= 0 else { return }
+        System.close(detachDescriptor())
+    }
+
+    /// Forgets the descriptor, which stays open.
+    private func detachDescriptor() -> Int32 {
         unregister()
-        System.close(rawDescriptor)
-        rawDescriptor = -1
+        loop.idleDescriptors.remove(rawDescriptor)
         receiveTimeout = 0
         flags.subtract([.blocking, .watchesWritable])
+        defer { rawDescriptor = -1 }
+        return rawDescriptor
     }
 
     func unregister() {
@@ -324,12 +330,12 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
         if state == .connected, System.peerAddress(descriptor) == nil {
             try refuse(.unsupportedSocketOperation, "The descriptor \(descriptor) is not connected")
         }
-        guard descriptor == rawDescriptor || !loop.poller.isRegistered(descriptor) else {
+        guard descriptor == rawDescriptor || !loop.holds(descriptor) else {
             try refuse(.operation, "The descriptor \(descriptor) belongs to another object")
         }
         endConnecting()
         epoch &+= 1
-        if descriptor != rawDescriptor { releaseDescriptor() } else { unregister() }
+        if descriptor != rawDescriptor { releaseDescriptor() } else { _ = detachDescriptor() }
         dropBuffers()
         flags.formIntersection([.allowHalfOpen, .pauseOnSslErrors, .turnRequested, .sendRequested])
         rawDescriptor = descriptor
@@ -340,20 +346,23 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
                 rawDescriptor = -1
                 throw SocketError.from(error)
             }
+        } else {
+            loop.idleDescriptors.insert(descriptor)
         }
         setState(state)
     }
 
-    /// Gives the descriptor away: the caller closes it, and this object is Unconnected. Nothing unread or unsent may be left.
+    /// Gives the descriptor away, in blocking mode: the caller closes it, and this object is Unconnected. Nothing unread or unsent
+    /// may be left.
     public override func takeDescriptor() throws(SocketError) -> Int32 {
         guard descriptor >= 0 else { throw SocketError(.invalidState, "The socket has no descriptor") }
         guard readBuffer.isEmpty, bytesToWrite == 0 else {
             throw SocketError(
                 .operation, "\(bytesAvailable) bytes are unread and \(bytesToWrite) unsent: read and flush before taking the descriptor")
         }
-        let taken = rawDescriptor
-        unregister()
-        rawDescriptor = -1
+        if receiveTimeout != 0 { _ = System.setReceiveTimeout(rawDescriptor, milliseconds: 0) }
+        _ = System.setNonBlocking(rawDescriptor, false)
+        let taken = detachDescriptor()
         epoch &+= 1
         progress.ended &+= 1
         openMode = []

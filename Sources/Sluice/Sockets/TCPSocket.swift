@@ -59,8 +59,11 @@ public final class TCPSocket: StreamSocket {
     }
 
     func raceWon(descriptor: Int32, slot: Int32, readiness: Readiness, peer: String) {
-        if rawDescriptor >= 0 { System.close(rawDescriptor) }
+        releaseDescriptor()
         adopt(descriptor, slot: slot)
+        if flags.contains(.optionsPending), let family = System.socketFamily(descriptor) {
+            applyOptions(to: descriptor, family: family)
+        }
         details.peer = peer
         connectionMade(readiness: readiness)
     }
@@ -101,6 +104,7 @@ public final class TCPSocket: StreamSocket {
         do throws(SocketError) {
             let descriptor = try ListeningAddress.bind(host, port: portNumber, mode: mode, reuseAddress: false)
             rawDescriptor = descriptor.release()
+            loop.idleDescriptors.insert(rawDescriptor)
         } catch {
             report(error)
             throw error

@@ -74,7 +74,9 @@ public enum SocketOption: Int32, CaseIterable, Sendable {
 
     /// Checks what can be checked before there is a descriptor: the value, and whether the kind has the option.
     func check(_ value: Int, for type: SocketType) throws(SocketError) {
-        guard isSupported(by: type), self != .pathMtu else { throw unsupported(by: type) }
+        // TCP has a multicast TTL to read, and refuses to set it.
+        let isReadOnly = self == .pathMtu || self == .multicastTtl && type != .udp
+        guard isSupported(by: type), !isReadOnly else { throw unsupported(by: type) }
         if let range, !range.contains(value) {
             throw SocketError(.invalidArgument, "\(name) takes \(range.lowerBound) to \(range.upperBound), not \(value)")
         }

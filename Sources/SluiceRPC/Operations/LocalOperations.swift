@@ -9,12 +9,12 @@ extension OperationTable {
             "localSocket.connectToServer", "Connects to a local server.",
             [
                 .handle,
-                Parameter("name", .string, "A bare name, looked for in the temporary folder, or an absolute path."),
+                Parameter("name", .string, "A bare name, looked for in the temporary folder, or an absolute path; left out, the one that was set.", .optional),
                 Parameter("openMode", .openMode, "For reading, for writing or both.", .text("ReadWrite")),
             ], errors: [.hostNotFound, .connectionRefused, .socketAccess, .socketTimeout, .operation]
         ) { call throws(Failure) in
             let socket = try call.localSocket()
-            let name = try call.text("name")
+            let name = try call.isGiven("name") ? try call.text("name") : socket.serverName
             let mode: OpenMode = try call.flags("openMode")
             try call.session.service.rules.checkLocal(name, isAbstract: socket.socketOptions.contains(.abstractNamespace))
             try call.entry().forgetLastConnection()
