@@ -51,7 +51,10 @@ run_step() {
     esac
 }
 
-conformance() { "$python" Tests/conformance/run.py --face "$1"; }
+conformance() {
+    "$python" Tests/conformance/run.py --face "$1" --area tcp-client,tcp-server,local,buffering,waitfor,errors \
+        --library "$LIBSLUICE" --sidecar "$SLUICED"
+}
 
 # The line by which a runner sums itself up: unittest's are two, swift test's is not the last one.
 closing_line() {

@@ -96,7 +96,7 @@ import Testing
         let server = try EchoServer(folder: bench.folder)
         let socket = try server.connect(bench, transport)
         let log = Recorder(socket)
-        let data = pattern(24 << 20)
+        let data = pattern(8 << 20)
         var position = 0
         var received = 0
         var isWhole = true

@@ -38,7 +38,7 @@ class LeftOut:
     def to_list(self) -> List[List[str]]:
         return [[name, how] for name, how in self.table.items()]
 
-    def __call__(self, kind: str, method: str, arguments: list) -> Optional[str]:
+    def __call__(self, kind: str, method: str, arguments: List[Any]) -> Optional[str]:
         """"event": only that call is left out; "scenario": nothing after it can be compared; None: it is not left out."""
         if kind == "peer":
             return None
@@ -148,6 +148,7 @@ class Differences:
     def load(cls, document: Path, expected: Path) -> "Differences":
         """Reads the document: the table of calls left out, the headings of the rules, the table of single scenarios."""
         import rules_closing  # noqa: F401 - registers its rules
+        import rules_options  # noqa: F401
         import rules_order  # noqa: F401
         import rules_servers  # noqa: F401
         import rules_sidecar  # noqa: F401
@@ -227,9 +228,11 @@ class Differences:
     def without_left_out(self, objects: Objects, scenario: Dict[str, Any]) -> Objects:
         """The trace without the calls that the project leaves out."""
         kinds = kinds_of(scenario)
-        return {name: [e for e in events if not (e["ev"] in ("call", "get") and
-                                                 self.left_out(kinds.get(name, "peer"), e["name"], e.get("args", [])) == "event")]
-                for name, events in objects.items()}
+        kinds["sys"] = "sys"
+        out = {name: [e for e in events if not (e["ev"] in ("call", "get", "sys") and
+                                                self.left_out(kinds.get(name, "peer"), e["name"], e.get("args", [])) == "event")]
+               for name, events in objects.items()}
+        return {name: events for name, events in out.items() if events}
 
 
 def flattened(objects: Objects) -> List[Event]:

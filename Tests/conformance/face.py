@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import peers
 from vocabulary import Operation
@@ -67,7 +67,7 @@ class Face:
         """Begins to deliver all the events of an object."""
         raise NotImplementedError
 
-    def sys(self, name: str, arguments: list) -> Any:
+    def sys(self, name: str, arguments: List[Any]) -> Any:
         """An operating-system step, in the process that holds the sockets where that matters."""
         return getattr(self.system, name)(*arguments)
 
@@ -76,7 +76,7 @@ class Face:
 
     def ask(self, operation: Operation, handle: int, values: Optional[Dict[str, Any]] = None) -> Outcome:
         """An operation whose result is needed now."""
-        out = []
+        out: List[Outcome] = []
         self.request(operation, handle, values or {}, out.append)
         self.settle()
         return out[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 import ctypes
 import re
 from ctypes import POINTER, c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_uint8, c_void_p
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import vocabulary
 from face import Face, FaceError, Notice, Outcome, wait_slices
@@ -117,7 +117,7 @@ class CFace(Face):
         if op.name in self.functions:
             return self.functions[op.name]
         function = getattr(self.library, function_name(op.name))
-        types: list = [] if op.name.endswith(".removeServer") else [c_uint64]
+        types: List[Any] = [] if op.name.endswith(".removeServer") else [c_uint64]
         for name, kind, _ in op.parameters:
             if kind == "data":
                 types += [c_char_p, c_int64]
@@ -141,7 +141,7 @@ class CFace(Face):
 
     def request(self, operation: Operation, handle: int, values: Dict[str, Any], done: Callable[[Outcome], None]) -> None:
         function = self.function(operation)
-        arguments: list = [] if operation.name.endswith(".removeServer") else [self.ready() if operation.name.endswith(".create") else handle]
+        arguments: List[Any] = [] if operation.name.endswith(".removeServer") else [self.ready() if operation.name.endswith(".create") else handle]
         capacity = 0
         for name, kind, _ in operation.parameters:
             value = values[name]
@@ -158,7 +158,7 @@ class CFace(Face):
         self.check()
         done(outcome)
 
-    def call(self, op: Operation, function: Any, arguments: list, handle: int, capacity: int) -> Outcome:
+    def call(self, op: Operation, function: Any, arguments: List[Any], handle: int, capacity: int) -> Outcome:
         if op.result == "text":
             length = function(*arguments, None, 0)
             if length < 0:

@@ -5,7 +5,7 @@ import ctypes
 import json
 import os
 import subprocess
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 import vocabulary
 from face import Face, FaceError, Notice, Outcome
@@ -105,7 +105,7 @@ class RPCFace(Face):
         return self.ready().run(milliseconds, condition)
 
     # -- steps of the operating system --------------------------------------------------------------------------------------------------
-    def sys(self, name: str, arguments: list) -> Any:
+    def sys(self, name: str, arguments: List[Any]) -> Any:
         if name == "limitFds":
             return self.ready().limit_descriptors(*arguments)
         if name == "unlimitFds":

@@ -102,6 +102,10 @@ def half_close_sends_queued(view: View) -> None:
         if not any(e["ev"] == "call" and e["name"] == "write" and e.get("within") == name + ".errorOccurred" for e in early):
             early.insert(error, made_signal(event, "bytesWritten", "ConnectedState", event["open"], event["in"], len(lost)))
             view.alternatives.append(early)
+        for part in view.events[ended:]:
+            if part["ev"] == "call" and event["in"] == name + ".waitForBytesWritten" and part["obj"] == name and part["name"] == "waitForBytesWritten":
+                part["ret"] = True    # it was waiting for just that
+                break
         view.events.insert(view.handler_end(ended), made_signal(event, "bytesWritten", "ClosingState", event["open"], event["in"], len(lost)))
         view.refresh()
 

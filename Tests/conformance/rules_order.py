@@ -82,8 +82,9 @@ def local_abort_order(view: View) -> None:
     for i, event in enumerate(view.events):
         if view.kinds.get(event["obj"]) != "local":
             continue
-        if event["ev"] == "get" and event["name"] in ("serverName", "fullServerName"):
-            names.setdefault(event["obj"], {})[event["name"]] = event["value"]
+        if event["ev"] == "call" and event["name"] == "connectToServer" and event.get("args") and event["args"][0] not in ("ReadOnly", "ReadWrite"):
+            given = event["args"][0].replace("${uniq}", "<uniq>").replace("${tmp}", "<tmp>")
+            names[event["obj"]] = {"serverName": given, "fullServerName": given if "/" in given else "<tmp>/" + given}
         if not view.is_signal(i, "stateChanged", "UnconnectedState"):
             continue
         signals = _closing_signals(view, i)

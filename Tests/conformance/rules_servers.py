@@ -46,19 +46,19 @@ def unread_is_announced(view: View) -> None:
     for name, index in taken.items():
         following = view.later(index, name)
         unread = False
-        for place, j in enumerate(following):
+        here = len(view.events)
+        for j in following:
             event = view.events[j]
             if event["ev"] == "signal" or event["ev"] == "call" and event["name"] in ("read", "readAll", "readLine", "skip", "abort", "close"):
+                here = j
                 break
             unread = unread or bool(values_of(event).get("bytesAvailable"))
-        else:
+        last = view.events[here]["step"] if here < len(view.events) else len(steps)
+        ran = [n for n in range(view.events[index]["step"] + 1, last + 1) if n == len(steps) or {"pump", "until", "untilValue"} & set(steps[n])]
+        if not unread or not ran or here < len(view.events) and view.is_signal(here, "readyRead"):
             continue
-        here = view.events[following[place]]
-        ran = [n for n in range(view.events[index]["step"] + 1, here["step"] + 1) if n < len(steps) and {"pump", "until", "untilValue"} & set(steps[n])]
-        if not unread or not ran or here["ev"] == "signal" and here["name"] == "readyRead":
-            continue
-        state = view.states[following[place]]
-        before = next(j for j in following if view.events[j]["step"] >= ran[0])
+        before = next((j for j in following if view.events[j]["step"] >= ran[0]), len(view.events))
+        state = values_of(view.events[following[0]]).get("state", view.states[following[0]])
         view.events.insert(before, {**made_signal({"obj": name, "step": ran[0]}, "readyRead", state, True, "loop"), "_announces": True})
         for event in view.events[before:]:
             if event["obj"] == name and event["ev"] == "until" and event["name"] == "readyRead" and event["step"] == ran[0]:

@@ -146,3 +146,27 @@ def _not_told(view: View, event: Event, block: List[int]) -> Optional[List[Event
         if e["obj"] == name and e["ev"] == "until" and e["name"] in ("disconnected", "errorOccurred"):
             e["ok"] = False
     return [e for j, e in enumerate(events) if j not in block]
+
+
+@rule("rpc-others-do-not-rest")
+def rpc_others_do_not_rest(view: View) -> None:
+    """While one socket waits, the sidecar accepts for its servers, which rest in a program that waits."""
+    if view.face != "rpc":
+        return
+    for i, event in enumerate(view.events):
+        if not view.is_signal(i, "newConnection") or event["in"] != "loop":
+            continue
+        name = event["obj"]
+        first = i - 1 if i and view.is_signal(i - 1, "pendingConnectionAvailable") and view.events[i - 1]["obj"] == name else i
+        before = [j for j in range(first) if view.events[j]["obj"] == name]
+        asked = [j for j in before if values_of(view.events[j]).get("hasPendingConnections") is False]
+        waits = [j for j in range(first) if view.events[j]["ev"] == "call" and view.events[j]["name"] == "waitForConnected" and view.events[j]["ret"] is True]
+        if not waits or not asked or asked[-1] < waits[-1]:
+            return
+        events = [dict(e, values=dict(e["values"])) if e["ev"] == "snapshot" else dict(e) for e in view.events]
+        for j in asked:
+            if j > waits[-1]:
+                set_values(events[j], {"hasPendingConnections": True})
+        pair = events[first:i + 1]
+        view.alternatives.append(events[:waits[-1]] + pair + events[waits[-1]:first] + events[i + 1:])
+        return

@@ -15,11 +15,27 @@ def failed_bind_leaves_no_descriptor(view: View) -> None:
     listening: Dict[str, bool] = {}
     for i, event in enumerate(view.events):
         kind = view.kinds.get(event["obj"])
-        if event["ev"] == "call" and event["name"] == "listen":
+        if event["ev"] == "call" and event["name"] in ("listen", "setSocketDescriptor"):
             listening[event["obj"]] = event["ret"] or listening.get(event["obj"], False)
         dead = view.states[i] == "UnconnectedState" if kind in ("socket", "local") else not listening.get(event["obj"], False)
         if kind not in (None, "peer") and dead and values_of(event).get("socketDescriptor") == "<fd>":
             set_values(event, {"socketDescriptor": -1})
+
+
+@rule("failed-connect-leaves-no-address")
+def failed_connect_leaves_no_address(view: View) -> None:
+    """After a failed connect of a bound socket its address and port are those of a socket that has none."""
+    bound: Dict[str, bool] = {}
+    for i, event in enumerate(view.events):
+        name = event["obj"]
+        if event["ev"] == "call" and event["name"] == "bind":
+            bound[name] = event["ret"] is True
+        if not bound.get(name):
+            continue
+        if view.states[i] == "UnconnectedState" or values_of(event).get("state") == "UnconnectedState":
+            later = [j for j in range(i) if view.events[j]["obj"] == name and view.is_signal(j, "stateChanged")]
+            if later and view.states[later[-1]] in ("ConnectingState", "HostLookupState"):
+                set_values(event, {"localAddress": "", "localPort": 0})
 
 
 @rule("is-valid")

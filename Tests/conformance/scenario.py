@@ -2,56 +2,35 @@
 from __future__ import annotations
 
 import json
-import re
 import time
-from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Set
 
 import peers
 import vocabulary
+from differences import LeftOut
 from face import Face, FaceError, Notice, Outcome
+from names import PORT_GETTERS, Destroyed, Names, Target
 from record import Record
 from vocabulary import Port
 
 _COMPARISONS: Dict[str, Callable[[Any, Any], bool]] = {
     "<": lambda a, b: a < b, ">": lambda a, b: a > b, "==": lambda a, b: a == b, "<=": lambda a, b: a <= b, ">=": lambda a, b: a >= b,
     "!=": lambda a, b: a != b}
-_PORT_GETTERS = ("localPort", "peerPort", "serverPort", "port")
 _INVALID_HANDLE = vocabulary.ERRORS["InvalidHandleError"]
 
 
-@dataclass
-class Target:
-    """Something a scenario has given a name: an object of ours (kind, handle) or a peer."""
-    kind: str
-    handle: int = 0
-    peer: Any = None
-    waiting: bool = False    # its handle has been asked for and has not come yet
-
-
-@dataclass
-class Destroyed(Exception):
-    """A step named an object that is gone."""
-    step: Dict[str, Any] = field(default_factory=dict)
-
-
-class Player:
+class Player(Names):
     """One run of one scenario."""
 
-    def __init__(self, scenario: Dict[str, Any], face: Face, record: Record, dropped: set, left_out: Callable[[str, str, list], Optional[str]]):
-        self.scenario, self.face, self.record, self.dropped, self.left_out = scenario, face, record, dropped, left_out
-        self.targets: Dict[str, Target] = {}
-        self.names: Dict[int, str] = {}    # handle -> name
-        self.saved: Dict[str, Any] = {}
-        self.counts: Dict[Any, int] = {}
+    def __init__(self, scenario: Dict[str, Any], face: Face, record: Record, dropped: Set[str], left_out: LeftOut):
+        super().__init__(face, record, dropped)
+        self.scenario, self.left_out = scenario, left_out
         self.handlers: Dict[Any, List[Dict[str, Any]]] = {}
         self.context = ["loop"]
         self.deleting = ""
         self.awaited: Optional[Callable[[], bool]] = None    # what an `until` waits for
         self.reached: Optional[int] = None                   # and how long the record was when it came
         self.depth = 0                                       # of signals inside the handlers of signals
-        self.early: Dict[Any, Any] = {}    # getters asked for together with the wait before them: outcome, and its place in the record
-        self.server_ports: Dict[str, int] = {}
         self.began = 0.0    # when the wait that is under way began
         self.taking = False    # connections have been asked for, whose handles the next step may need
         face.listener = self.notice
@@ -104,112 +83,6 @@ class Player:
         finally:
             self.context.pop()
 
-    # -- names and values ---------------------------------------------------------------------------------------------------------------
-    def target(self, name: str) -> Target:
-        target = self.targets.get(name)
-        if target is not None and target.waiting:
-            self.face.settle()
-            target = self.targets.get(name)
-        if target is None:
-            raise Destroyed()
-        return target
-
-    def getter(self, text: str, arguments: Optional[list] = None) -> Any:
-        """The value of "object.method" now, in its raw form; ports and descriptors are numbers."""
-        name, method = text.split(".")
-        target = self.target(name)
-        if target.peer is not None:
-            return getattr(target.peer, method)(*(arguments or []))
-        op = vocabulary.operation(target.kind, method, arguments or [])
-        if op is None:
-            raise ValueError("unknown method %s" % text)
-        outcome = self.face.ask(op, target.handle, vocabulary.arguments(op, method, arguments or []))
-        if outcome.error is not None and op.result not in ("success", "count", "data", "all", "line", "char", "value"):
-            return None
-        value = vocabulary.printed(op.result, target.kind, outcome.value, outcome.error, bool(arguments))
-        if op.result == "descriptor":
-            return outcome.value
-        return value.number if isinstance(value, Port) else value
-
-    def resolve(self, value: Any) -> Any:
-        if isinstance(value, str):
-            if value == "$tmp":
-                return self.record.folder
-            match = re.fullmatch(r"\$([A-Za-z_]\w*)\.(\w+)", value)
-            if match:
-                if match.group(2) != "serverPort":
-                    return self.getter(value[1:])
-                # Asked for once: it stays what it is while the server listens, and asking would have the loop run.
-                if not self.server_ports.get(match.group(1)):
-                    self.server_ports[match.group(1)] = self.getter(value[1:])
-                return self.server_ports[match.group(1)]
-            match = re.fullmatch(r"\$([A-Za-z_]\w*)", value)
-            if match:
-                name = match.group(1)
-                if name not in self.saved:
-                    self.face.settle()
-                return self.saved[name] if name in self.saved else self.target(name)
-            return re.sub(r"\$\{([^}]*)\}", self.filled, value)
-        if isinstance(value, dict):
-            if "addr" in value:
-                return vocabulary.ADDRESSES.get(value["addr"], value["addr"])
-            if set(value) & {"utf8", "base64", "hex", "repeat"}:
-                return self.resolve(value["utf8"]).encode() if "utf8" in value else vocabulary.payload(value)
-        return value
-
-    def filled(self, match: "re.Match[str]") -> str:
-        word = match.group(1)
-        return self.record.folder if word == "tmp" else self.record.unique if word == "uniq" else str(self.resolve("$" + word))
-
-    def deep(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [self.deep(v) for v in value]
-        if isinstance(value, dict) and not set(value) & {"addr", "utf8", "base64", "hex", "repeat"}:
-            return {k: self.deep(v) for k, v in value.items()}
-        return self.resolve(value)
-
-    def shown(self, value: Any, method: str = "") -> Any:
-        """A value on its way into the record: objects by name, ports marked."""
-        if isinstance(value, Target) or type(value).__module__ == "peers":
-            for name, target in self.targets.items():
-                if target is value or target.peer is value:
-                    return "<object:%s>" % name
-            return "<object>"
-        if isinstance(value, (list, tuple)):
-            out = [self.shown(v) for v in value]
-            if len(out) == 3 and isinstance(out[0], bytes) and isinstance(out[1], str) and isinstance(out[2], int):
-                out[2] = Port(out[2])
-            return out
-        if method in _PORT_GETTERS and isinstance(value, int):
-            return Port(value)
-        return value
-
-    def learn_ports(self) -> None:
-        """Finds out whose the ports are that may come up in the record."""
-        known = set(self.record.ports.values())
-        for name, target in list(self.targets.items()):
-            if target.peer is not None:
-                for extra, label in (("port", name), ("bindPort", name + ".bindPort"), ("udpPort", name + ".udpPort")):
-                    if hasattr(target.peer, extra) and label not in known:
-                        try:
-                            self.record.learn_port(getattr(target.peer, extra)(), label)
-                        except OSError:
-                            continue
-            elif target.kind in ("socket", "server") and name not in self.dropped and not target.waiting:
-                def learned(outcome: Outcome, name: str = name) -> None:
-                    self.record.learn_port(outcome.value, name)
-                word = "localPort" if target.kind == "socket" else "serverPort"
-                self.face.request(vocabulary.METHODS[target.kind][word], target.handle, {}, learned)
-
-    def add(self, name: str, target: Target) -> None:
-        for key in [k for k in self.counts if k[0] == name]:
-            del self.counts[key]
-        self.targets[name] = target
-        if target.peer is None:
-            self.names[target.handle] = name
-            if not target.waiting:
-                self.face.watch(target.handle)
-
     # -- steps --------------------------------------------------------------------------------------------------------------------------
     def steps(self, many: List[Dict[str, Any]], nested: Optional[str] = None) -> None:
         for index, step in enumerate(many):
@@ -244,6 +117,8 @@ class Player:
         if "pump" in step:
             self.pump(step["pump"])
         elif "sys" in step:
+            if self.left_out("sys", step["sys"], []):
+                return
             arguments = [self.resolve(a) for a in step.get("args", [])]
             self.face.settle()
             value = self.face.sys(step["sys"], arguments)
@@ -372,7 +247,7 @@ class Player:
         self.add(step["as"], accepted)
         return "<object:%s>" % step["as"]
 
-    def call_peer(self, step: Dict[str, Any], target: Target, method: str, raw: list, where: Dict[str, str]) -> None:
+    def call_peer(self, step: Dict[str, Any], target: Target, method: str, raw: List[Any], where: Dict[str, str]) -> None:
         name = step["call"].split(".")[0]
         arguments = [self.resolve(a) for a in raw]
         self.face.settle()
@@ -401,31 +276,6 @@ class Player:
             return None if value is None else ">0" if value > 0 else "0" if value == 0 else "<0"
         return value
 
-    def fetch(self, name: str, method: str, arguments: list, deliver: Callable[[Any], None]) -> None:
-        """Gets a value in its printed form and hands it to deliver, now or when the face settles."""
-        target = self.target(name)
-        if target.peer is not None:
-            self.face.settle()
-            deliver(self.shown(getattr(target.peer, method)(*arguments), method))
-            return
-        op = vocabulary.operation(target.kind, method, arguments)
-        if op is None:
-            raise ValueError("unknown method %s.%s" % (name, method))
-        if not self.face.provides(op.name):
-            return
-
-        def answered(outcome: Outcome) -> None:
-            deliver(vocabulary.printed(op.result, target.kind, outcome.value, outcome.error, bool(arguments)))
-        if (name, method) in self.early:
-            outcome, place = self.early.pop((name, method))
-            before = len(self.record.events)
-            answered(outcome)
-            if len(self.record.events) > before:
-                self.record.events.insert(place, self.record.events.pop())
-                self.early = {k: (o, p + (p >= place)) for k, (o, p) in self.early.items()}
-        else:
-            self.face.request(op, target.handle, vocabulary.arguments(op, method, arguments), answered)
-
     def step_get(self, step: Dict[str, Any], where: Dict[str, str]) -> None:
         wanted = step["get"] if isinstance(step["get"], list) else [step["get"]]
         number = self.record.step
@@ -437,7 +287,7 @@ class Player:
             def deliver(value: Any, name: str = name, method: str = method) -> None:
                 self.record.add(name, "get", name=method, value=self.recorded(step, value), **where)["step"] = number
             self.fetch(name, method, [self.resolve(a) for a in step.get("args", [])], deliver)
-            if method in _PORT_GETTERS:
+            if method in PORT_GETTERS:
                 self.learn_ports()
 
     def step_check(self, step: Dict[str, Any], where: Dict[str, str]) -> None:
@@ -476,11 +326,10 @@ class Player:
         more: Dict[str, Any] = {"count": wanted} if wanted != 1 else {}
         if "elapsed" in step:
             more["elapsedOk"] = step["elapsed"][0] <= elapsed <= step["elapsed"][1]
-        entry = self.record.add(name, "until", name=signal, **more, ok=ok, **where)
+        self.record.add(name, "until", name=signal, **more, ok=ok, **where)
         if place is not None:
             # The step ends at the signal; what the same turn of the loop brought after it belongs to what follows.
-            self.record.events.remove(entry)
-            self.record.events.insert(place, entry)
+            self.record.events.insert(place, self.record.events.pop())
         self.learn_ports()
 
     def step_untilValue(self, step: Dict[str, Any], where: Dict[str, str]) -> None:

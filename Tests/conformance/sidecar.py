@@ -15,7 +15,7 @@ import sys
 import termios
 import time
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional, Set
 
 from face import FaceError
 
@@ -166,7 +166,7 @@ class Sidecar:
             self.channel.receive(chunk, descriptors)
 
     # -- the process --------------------------------------------------------------------------------------------------------------------
-    def descriptors(self) -> set:
+    def descriptors(self) -> Set[int]:
         return {int(n) for n in os.listdir("/proc/%d/fd" % self.process.pid)}
 
     def limit_descriptors(self, spare: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 ERRORS: Dict[str, int] = {
     "NoError": 0, "EmptyHostNameError": 1, "PortNumberOutOfRangeError": 2, "DatagramWriteError": 3, "UnknownSocketError": 9,
@@ -197,7 +197,7 @@ SUBSCRIBE = _operation("handle.subscribe", "nothing", "events:events")
 INCOMING = _operation("server.setIncomingHandler", "nothing")
 
 
-def operation(kind: str, method: str, arguments: list) -> Optional[Operation]:
+def operation(kind: str, method: str, arguments: List[Any]) -> Optional[Operation]:
     """What a method of that kind of object stands for, or None when the dictionary has no such word."""
     if kind == "localserver" and method == "listen" and arguments and isinstance(arguments[0], int):
         method = "listenDescriptor"
@@ -240,7 +240,7 @@ def argument(kind: str, value: Any) -> Any:
     return value
 
 
-def arguments(op: Operation, method: str, raw: list) -> Dict[str, Any]:
+def arguments(op: Operation, method: str, raw: List[Any]) -> Dict[str, Any]:
     """The parameters of a call by name, defaults filled in."""
     values = list(raw)
     if method == "readLine" and values and values[0] >= 2:

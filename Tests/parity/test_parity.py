@@ -70,7 +70,7 @@ EXCEPTIONS: Dict[str, str] = {
 }
 
 # The header's constants: prefix of the C name, and the Python enumeration.
-ENUMERATIONS = {
+ENUMERATIONS: Dict[str, Any] = {
     "SLUICE_ERROR_": sluice.ErrorCode,
     "SLUICE_STATE_": sluice.SocketState,
     "SLUICE_PROTOCOL_": sluice.NetworkProtocol,
@@ -144,7 +144,8 @@ def python_operations(face: object) -> Set[str]:
 
 
 class Parity(unittest.TestCase):
-    maxDiff = None
+    faces: Dict[str, Set[str]]
+    all: Set[str]
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -154,7 +155,7 @@ class Parity(unittest.TestCase):
             "Python": python_operations(sluice),
             "Python asyncio": python_operations(aio),
         }
-        cls.all = set().union(*cls.faces.values())
+        cls.all = set.union(*cls.faces.values())
 
     def test_each_operation_is_everywhere(self) -> None:
         self.assertGreater(len(self.all), 100, "this is not the whole of it")

@@ -80,6 +80,7 @@ public final class EventLoop {
     public func post(_ work: @escaping @Sendable () -> Void) { mailbox.post(work) }
 
     private func turn(timeout: Int) -> Bool {
+        guard !isDestroyed else { return false }
         depth += 1
         turnCount &+= 1
         defer {
@@ -216,13 +217,14 @@ public final class EventLoop {
     /// first. May be called from inside a turn, which then ends.
     public func destroy() {
         isDestroyed = true
-        unsentSockets.removeAll()
-        turnHandlers.removeAll()
-        posted.removeAll()
-        _ = mailbox.collect()
-        timers.cancelAll()
+        // Letting something go may come back here, as when a closure is the last to hold a socket: so nothing goes
+        // before all is taken out.
+        let held: [Any] = [unsentSockets.takeAll(), turnHandlers.takeAll(), posted.takeAll(), mailbox.collect(), turnEndActions]
+        let running = timers.takeAll()
         turnEndActions = []
         embedding = nil
+        for timer in running { timer.cancel() }
+        withExtendedLifetime(held) {}
     }
 
     /// A foreign loop that polls our descriptor must learn of work that came up outside our turns.

@@ -68,14 +68,11 @@ struct TimerQueue {
         siftDown(from: last.position)
     }
 
-    /// Stops every timer.
-    mutating func cancelAll() {
-        let timers = heap
-        heap = []
-        for timer in timers {
-            timer.position = -1
-            timer.cancel()
-        }
+    /// Every timer; none is left here.
+    mutating func takeAll() -> [Timer] {
+        defer { heap = [] }
+        for timer in heap { timer.position = -1 }
+        return heap
     }
 
     /// The first timer whose deadline has come.

@@ -17,10 +17,10 @@ struct WorkList<Element> {
         return true
     }
 
-    mutating func removeAll() {
-        gathered = []
-        round = []
-        position = 0
+    /// Everything there is; nothing is left here.
+    mutating func takeAll() -> [Element] {
+        defer { self = WorkList() }
+        return round[position...] + gathered
     }
 
     /// Begins a round with all that is gathered, unless one is going on. The two arrays take turns, so that no memory is

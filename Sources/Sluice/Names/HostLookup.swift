@@ -80,7 +80,7 @@ final class HostLookup {
         // A final dot says that the name is complete.
         let significant = labels.count > 1 && labels.last?.isEmpty == true ? labels.dropLast() : labels[...]
         if bytes.contains(0) { return notFound(name.filter { $0 != "\0" }, "a name cannot contain a NUL") }
-        if bytes.count > 255 { return notFound(String(name.prefix(40)) + "…", "a name has at most 255 bytes") }
+        if bytes.count > 255 { return notFound(name.abbreviated, "a name has at most 255 bytes") }
         if significant.contains(where: \.isEmpty) { return notFound(name, "a part of the name is empty") }
         // getaddrinfo would take "1.2.3" for 1.2.0.3 and "2130706433" for 127.0.0.1, past every rule about addresses.
         if let last = significant.last, isNumber(last) { return notFound(name, "it is neither a name nor an address") }

@@ -12,6 +12,10 @@ enum ListeningAddress {
             if host == .anyDualStack, error.number == EAFNOSUPPORT {
                 return try bind(.anyIPv4, port: port, mode: mode, reuseAddress: reuseAddress)
             }
+            if error.number == EINVAL, host.needsScope {
+                throw SocketError(
+                    .socketAddressNotAvailable, "A link-local address needs its interface: \(host.description)%eth0, for example", systemError: EINVAL)
+            }
             throw SocketError.from(errno: error.number, doing: .bind, peer: host.description(port: port))
         }
     }
@@ -24,6 +28,8 @@ enum ListeningAddress {
         if host.protocolFamily == AF_INET6 {
             System.setOption(number, Int32(IPPROTO_IPV6), IPV6_V6ONLY, host == .anyDualStack ? 0 : 1)
         }
+        // Urgent bytes come in their place in the stream; accepted sockets inherit it.
+        System.setOption(number, SOL_SOCKET, SO_OOBINLINE, 1)
         let shares = !mode.isDisjoint(with: [.shareAddress, .reuseAddressHint])
         if (reuseAddress || shares) && !mode.contains(.dontShareAddress) { System.setOption(number, SOL_SOCKET, SO_REUSEADDR, 1) }
         if mode.contains(.reusePort) { System.setOption(number, SOL_SOCKET, SO_REUSEPORT, 1) }

@@ -13,7 +13,7 @@ public final class TCPServer: Server {
             throw fail(SocketError(.portNumberOutOfRange, "The port must be a number from 0 to 65535, not \(port)"))
         }
         guard let host = HostAddress(parsing: address) else {
-            throw fail(SocketError(.unsupportedSocketOperation, "\"\(address)\" is not an address to listen on"))
+            throw fail(SocketError(.unsupportedSocketOperation, "\"\(address.abbreviated)\" is not an address to listen on"))
         }
         do throws(SocketError) {
             let descriptor = try ListeningAddress.bind(host, port: portNumber, mode: mode, reuseAddress: true)

@@ -80,15 +80,15 @@ extension StreamSocket {
 
     /// As `closeGracefully`, but the device is closed now: unread bytes are dropped, and nothing can be read or written any more.
     func closeDevice() {
+        let begun = epoch
         if isOpen {
-            let begun = epoch
             send(.aboutToClose, .aboutToClose)
             guard begun == epoch else { return }
             openMode = []
             readBuffer.removeAll()
         }
-        deviceClosed()
         closeGracefully()
+        if begun == epoch { deviceClosed() }
     }
 
     /// Closes now, whatever is pending or going on.

@@ -30,7 +30,7 @@ final class TCPConnecting: Connecting, ConnectionRaceDelegate {
 
     private func lookedUp(_ result: Result<[HostAddress], SocketError>?, started: UInt64) {
         var entry = ConnectionAttempt(
-            address: host, phase: .lookup, milliseconds: Int((System.monotonicNanoseconds() - started) / 1_000_000), systemError: 0)
+            address: host.abbreviated, phase: .lookup, milliseconds: Int((System.monotonicNanoseconds() - started) / 1_000_000), systemError: 0)
         switch result {
         case .success(let addresses) where !addresses.isEmpty:
             lookupReport.append(entry)

@@ -21,6 +21,7 @@ public final class TCPSocket: StreamSocket {
         guard let portNumber = UInt16(exactly: port) else {
             throw SocketError(.portNumberOutOfRange, "The port must be a number from 1 to 65535, not \(port)")
         }
+        guard `protocol` != .unknown else { throw SocketError(.invalidArgument, "The protocol must be any, IPv4 or IPv6") }
         try beginConnecting(to: host)
         self.openMode = openMode.isDisjoint(with: .readWrite) ? openMode.union(.readWrite) : openMode
         let begun = epoch
@@ -38,13 +39,13 @@ public final class TCPSocket: StreamSocket {
         details.connecting = connecting
         startConnectTimer { socket in
             socket.connectFailed(
-                SocketError(.socketTimeout, "The connection was not made within \(socket.connectTimeout) ms (\(host):\(port))", systemError: ETIMEDOUT))
+                SocketError(.socketTimeout, "The connection was not made within \(socket.connectTimeout) ms (\(host.abbreviated):\(port))", systemError: ETIMEDOUT))
         }
         if let address = HostAddress(literal: host) {
-            if `protocol` == .any || `protocol` == .unknown || address.networkProtocol == `protocol` {
+            if `protocol` == .any || address.networkProtocol == `protocol` {
                 connecting.start(addresses: [address])
             } else {
-                connectFailed(SocketError(.hostNotFound, "\(host) is not an \(`protocol`.name) address"))
+                connectFailed(SocketError(.hostNotFound, "\(host.abbreviated) is not an \(`protocol`.name) address"))
             }
         } else {
             connecting.start(lookupOf: host, protocol: `protocol`)
@@ -83,6 +84,7 @@ public final class TCPSocket: StreamSocket {
             // A bound socket connects from where it is bound.
             if rawDescriptor >= 0 { return try System.duplicate(rawDescriptor) }
             let descriptor = try System.socket(family: address.family, type: System.stream, nonBlocking: true)
+            System.setOption(descriptor.rawValue, SOL_SOCKET, SO_OOBINLINE, 1)
             applyOptions(to: descriptor.rawValue, family: address.family)
             return descriptor
         } catch {
@@ -97,7 +99,7 @@ public final class TCPSocket: StreamSocket {
         }
         guard state == .unconnected else { try refuse(.operation, "The socket is already \(state.name): bind comes first") }
         guard let host = HostAddress(parsing: address) else {
-            try refuse(.unsupportedSocketOperation, "\"\(address)\" is not an address to bind to")
+            try refuse(.unsupportedSocketOperation, "\"\(address.abbreviated)\" is not an address to bind to")
         }
         releaseDescriptor()
         epoch &+= 1

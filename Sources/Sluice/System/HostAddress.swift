@@ -131,6 +131,11 @@ public struct HostAddress: Hashable, Sendable {
         }
     }
 
+    /// A link-local IPv6 address that does not say on which interface.
+    var needsScope: Bool {
+        if case .ipv6(let high, _, scope: 0) = storage { high >> 54 == 0x3fa } else { false }
+    }
+
     public var isMulticast: Bool {
         switch unmapped.storage {
         case .anyDualStack: false

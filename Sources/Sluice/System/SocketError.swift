@@ -122,6 +122,11 @@ public struct ConnectionAttempt: Sendable {
     }
 }
 
+extension String {
+    /// For messages: what somebody gave us, cut where it is longer than any real name or address.
+    var abbreviated: String { utf8.count <= 255 ? self : prefix(60) + "…" }
+}
+
 // MARK: - From the system's errors
 
 extension SocketError {

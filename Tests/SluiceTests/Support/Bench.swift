@@ -19,7 +19,7 @@ struct Link {
 /// What one test works with: a loop on its own thread, and what lives on it.
 final class Bench {
     /// Milliseconds after which a test gives up; nothing is ever asserted about shorter times.
-    static let patience = 10_000
+    static let patience = 30_000
 
     let loop: EventLoop
     let folder: TempFolder
@@ -37,6 +37,7 @@ final class Bench {
             source.destroy()
         }
         sources = []
+        loop.destroy()
     }
 
     func keep<Source: EventSource>(_ source: Source) -> Source {

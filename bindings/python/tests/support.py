@@ -7,13 +7,16 @@ import pathlib
 import socket
 import sys
 import threading
-from typing import Any, Callable, Dict, List, Optional
+import unittest
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "src"))
 
 import sluice  # noqa: E402
 
+# No test waits longer than this for what must happen, in seconds and in milliseconds.
 LIMIT = 10.0
+MS = int(LIMIT * 1000)
 
 
 def sidecar_or_none() -> Optional[str]:
@@ -85,3 +88,31 @@ class Scripted:
 
 class Refused(Exception):
     """The error member of an answer."""
+
+
+@unittest.skipIf(SIDECAR is None, "there is no sluiced")
+class Case(unittest.TestCase):
+    """A test with a sidecar of its own."""
+
+    def setUp(self) -> None:
+        self.session = sluice.start(SIDECAR)
+        self.addCleanup(self.session.close)
+
+    def pair(self) -> Tuple[sluice.TcpSocket, sluice.TcpSocket]:
+        """Both ends of a connection through the sidecar."""
+        with self.session.listen_tcp("127.0.0.1") as server:
+            client = self.session.connect_tcp("127.0.0.1", server.port(), MS)
+            self.addCleanup(client.__exit__, None, None, None)
+            accepted = server.accept(MS)
+            self.addCleanup(accepted.__exit__, None, None, None)
+            return client, accepted
+
+    def foreign_pair(self) -> Tuple[sluice.TcpSocket, socket.socket]:
+        """A connection whose other end is Python's own socket."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            client = self.session.connect_tcp("127.0.0.1", server.getsockname()[1], MS)
+            self.addCleanup(client.__exit__, None, None, None)
+            peer, _ = server.accept()
+            peer.settimeout(LIMIT)
+            self.addCleanup(peer.close)
+            return client, peer

@@ -6,10 +6,10 @@ import base64
 import json
 import threading
 import unittest
-from typing import Any, List
+from typing import Any, Dict, List, Type
 
 import support  # noqa: F401
-from sluice import errors
+from sluice import enums, errors
 from sluice._core.channel import Channel, LineSplitter, decode_bytes, encode_bytes
 
 
@@ -120,10 +120,16 @@ class Conversation(unittest.TestCase):
         with self.assertRaises(errors.LimitReachedError):
             self.channel.request("noun.verb", {"data": "x" * 100}, lambda value: value, Future(self.log))
 
-    def test_what_is_not_json_is_refused(self) -> None:
-        for value in (float("nan"), object(), "\ud800"):
-            with self.assertRaises((TypeError, ValueError)):
+    def test_what_the_sidecar_could_not_read_is_not_sent(self) -> None:
+        self.channel.depth_limit = 10
+        deep: Any = 1
+        for _ in range(9):
+            deep = [deep]
+        unreadable = (float("nan"), object(), "\ud800", 1 << 63, -(1 << 63) - 1, [1 << 70], {1: 1}, {"a\0b": 1}, deep)
+        for value in unreadable:
+            with self.assertRaises((TypeError, ValueError, errors.LimitReachedError), msg=repr(value)):
                 self.channel.request("noun.verb", {"value": value}, lambda value: value, Future(self.log))
+        self.channel.request("noun.verb", {"value": [(1 << 63) - 1, deep[0][0]]}, lambda value: value, Future(self.log))
 
 
 class Errors(unittest.TestCase):
@@ -131,9 +137,9 @@ class Errors(unittest.TestCase):
         return errors.error_of_answer({"code": code, "message": "in words", "data": data or None})
 
     def test_each_number_has_its_class(self) -> None:
-        for code in errors.ErrorCode:
+        for code in enums.ErrorCode:
             raised = errors.error_of_code(code, "m")
-            if code not in (errors.ErrorCode.NO_ERROR, errors.ErrorCode.CANCELLED):
+            if code not in (enums.ErrorCode.NO_ERROR, enums.ErrorCode.CANCELLED):
                 name = code.name.title().replace("_", "") + "Error"
                 self.assertEqual(type(raised).__name__, name)
                 self.assertIs(raised.code, code)  # type: ignore[attr-defined]
@@ -145,9 +151,11 @@ class Errors(unittest.TestCase):
         self.assertIsInstance(refused, builtins.ConnectionRefusedError)
         self.assertIsInstance(refused, errors.SocketError)
         self.assertEqual((str(refused), refused.errno), ("in words", 111))  # type: ignore[attr-defined]
-        for code, kind in ((11, builtins.ConnectionResetError), (12, OSError), (15, builtins.TimeoutError), (13, PermissionError)):
+        derived: Dict[int, Type[BaseException]] = {11: ConnectionResetError, 12: OSError, 13: PermissionError, 15: TimeoutError}
+        for code, kind in derived.items():
             self.assertIsInstance(self.of(-32000, value=code), kind)
-        for code, kind in ((101, TypeError), (103, ValueError), (107, PermissionError)):
+        derived = {101: TypeError, 103: ValueError, 107: PermissionError}
+        for code, kind in derived.items():
             self.assertIsInstance(self.of(-32001, value=code), kind)
         self.assertIsInstance(self.of(-32602, parameter="port"), (TypeError, ValueError))
         self.assertIsInstance(self.of(-32601), errors.MethodNotFoundError)
@@ -161,9 +169,10 @@ class Errors(unittest.TestCase):
         import copy
         import pickle
 
-        failed = errors.error_of_code(errors.ErrorCode.NETWORK, "m", 101)
+        failed = errors.error_of_code(enums.ErrorCode.NETWORK, "m", 101)
         for again in (copy.copy(failed), pickle.loads(pickle.dumps(failed))):
-            self.assertEqual((type(again), again.code, again.errno, str(again)), (errors.NetworkError, 17, 101, "m"))
+            assert isinstance(again, errors.NetworkError)
+            self.assertEqual((again.code, again.errno, str(again)), (17, 101, "m"))
 
     def test_unknown_numbers_are_errors_all_the_same(self) -> None:
         self.assertIsInstance(self.of(-32000, error="LaterError", value=77), errors.UnknownError)

@@ -16,7 +16,7 @@ class Source:
 
 
 def names(buffer: EventBuffer) -> List[str]:
-    taken = []
+    taken: List[str] = []
     while True:
         event = buffer.take()
         if event is None:

@@ -7,13 +7,13 @@ import os
 import socket
 import tempfile
 import unittest
-from typing import Any, Dict, List, Optional, Set, Tuple, Union, get_args, get_origin
+from typing import Any, Dict, List, Set, Tuple, Union, get_args, get_origin
 
 from support import SIDECAR
 
 import sluice
 from sluice import enums
-from sluice._core import operations
+from sluice._core import results
 
 # What is given to the operations that need something. Those that are not here are called with their defaults alone.
 GIVEN: Dict[str, List[Tuple[Any, ...]]] = {
@@ -73,13 +73,13 @@ APART = {
 }
 
 
-def declared_operations(kind: type) -> Dict[str, str]:
+def declared_operations(kind: Any) -> Dict[str, str]:
     """The operations of a class: name of the method, and noun.name."""
     found = {}
     for base in kind.__mro__:
         for name, member in vars(base).items():
-            method = getattr(getattr(member, "operation", member), "method", None)
-            if isinstance(member, type(operations.SocketOperations.read)) and method is not None:
+            method = getattr(getattr(member, "operation", None), "method", None)
+            if method is not None:
                 noun = "".join(f"_{each.lower()}" if each.isupper() else each for each in method.partition(".")[0])
                 found[name] = f"{noun}.{name}"
     return found
@@ -96,15 +96,17 @@ def fits(value: Any, wanted: Any) -> bool:
     return isinstance(value, wanted if wanted is not None else type(None))
 
 
-def result_type(kind: type, name: str) -> Any:
+def result_type(kind: Any, name: str) -> Any:
     text = inspect.signature(getattr(kind, name)).return_annotation
-    names = {**vars(enums), **vars(operations), "S": object}
+    names = {**vars(enums), **vars(results), "S": object}
     return eval(text, names)
 
 
 @unittest.skipIf(SIDECAR is None, "there is no sluiced")
 class Operations(unittest.TestCase):
     called: Set[str] = set()
+    session: sluice.Session
+    folder: tempfile.TemporaryDirectory[str]
 
     @classmethod
     def setUpClass(cls) -> None:

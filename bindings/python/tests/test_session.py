@@ -102,13 +102,23 @@ class Blocking(unittest.TestCase):
         sock = session.tcp_socket()
         main = threading.main_thread().ident
         assert main is not None
+        raised = threading.Event()
+
+        def handler(number: int, frame: Any) -> None:
+            if not raised.is_set():
+                raised.set()
+                raise KeyboardInterrupt
 
         def interrupt() -> None:
             self.sidecar.wait_for("socket.waitForConnected")
             while sys._current_frames()[main].f_code.co_name != "wait":
                 pass
-            signal.pthread_kill(main, signal.SIGINT)
+            # A signal that comes just before the thread blocks does not wake it.
+            while not raised.is_set():
+                signal.pthread_kill(main, signal.SIGINT)
+                raised.wait(0.01)
 
+        self.addCleanup(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, handler))
         threading.Thread(target=interrupt).start()
         with self.assertRaises(KeyboardInterrupt):
             sock.wait_for_connected(timeout=-1)

@@ -16,7 +16,7 @@ from . import enums, errors
 from ._blocking.queue import Answer, EventQueue
 from ._blocking.session import Session, connect, default_session, start
 from ._blocking.sockets import Handle, LocalServer, LocalSocket, Server, Socket, TcpServer, TcpSocket
-from ._core.operations import Greeting, NewConnection, PeerCredentials
+from ._core.results import Greeting, NewConnection, PeerCredentials
 from ._core.sidecar import find_sidecar
 from ._version import __version__
 from .enums import *

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Type, TypeVa
 
 from .._core.calls import Blocking, Call, operation
 from .._core.objects import ANSWER_TIMEOUT, report_exception
-from .._core.operations import DEFAULT_TIMEOUT, Greeting, RpcOperations, SessionOperations
+from .._core.results import Greeting
+from .._core.session_operations import RpcOperations, SessionOperations
 from .._core.sidecar import GRACE, SidecarProcess, connect_sidecar, receive, send, start_sidecar
+from .._core.socket_operations import DEFAULT_TIMEOUT
 from .._version import CLIENT
 from ..enums import NetworkProtocol
 from ..errors import ProtocolError, SessionClosedError, SidecarLostError, SidecarTimeoutError, SluiceError
@@ -284,7 +286,7 @@ class Session(SessionOperations, RpcOperations, Blocking):
     def _end(self, error: SluiceError) -> None:
         self._hang_up()
         if self._channel.failure is None and self._process is not None and isinstance(error, SidecarLostError):
-            error = SidecarLostError(f"{error}{self._process.exit_status(1.0)}")
+            error = SidecarLostError(f"{error}{self._process.exit_status()}")
         self._channel.fail(error)
         self._end_events(self._channel.failure or error)
         self._callback_queue.end(None)

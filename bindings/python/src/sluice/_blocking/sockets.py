@@ -1,6 +1,6 @@
 """The objects of the blocking face.
 
-Every operation of :mod:`sluice._core.operations` is a method here that returns when it is done. What stands in this file is
+Every operation of :mod:`sluice._core` is a method here that returns when it is done. What stands in this file is
 what Python adds: context managers, iteration, and calls that raise where the operations return false.
 """
 
@@ -12,15 +12,8 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Optional, Type, TypeVa
 from .._core.calls import Blocking, Call
 from .._core.channel import CHUNK, Bytes, byte_view
 from .._core.deadline import Deadline
-from .._core.operations import (
-    DEFAULT_TIMEOUT,
-    HandleOperations,
-    LocalServerOperations,
-    LocalSocketOperations,
-    ServerOperations,
-    SocketOperations,
-    TcpServerOperations,
-)
+from .._core.server_operations import LocalServerOperations, ServerOperations, TcpServerOperations
+from .._core.socket_operations import DEFAULT_TIMEOUT, HandleOperations, LocalSocketOperations, SocketOperations
 from ..enums import SocketState
 from ..errors import RemoteHostClosedError, SessionClosedError, SluiceError, SocketError, SocketTimeoutError
 from .queue import EventQueue
@@ -90,9 +83,9 @@ class Socket(SocketOperations, Handle):
         got = bytearray()
         try:
             while len(got) < size:
-                chunk = self.read(min(CHUNK, size - len(got)))
-                got += chunk
-                if not chunk and not self._wait_for_more(deadline.left()) and self.bytes_available() == 0:
+                if self.bytes_available():
+                    got += self.read(min(CHUNK, size - len(got)))
+                elif not self._wait_for_more(deadline.left()) and not self.bytes_available():
                     raise RemoteHostClosedError(f"the stream ended {size - len(got)} bytes too early")
         except SocketError as error:
             error.partial = bytes(got)
@@ -103,28 +96,32 @@ class Socket(SocketOperations, Handle):
         """The bytes as they come, until the stream ends. Raises SocketTimeoutError where nothing comes for so long."""
         ended = False
         while not ended:
-            chunk = self.read(CHUNK)
-            if chunk:
-                yield chunk
+            if self.bytes_available():
+                yield self.read(CHUNK)
             else:
                 ended = not self._wait_for_more(timeout)
         # What came between the last two calls.
-        while rest := self.read(CHUNK):
-            yield rest
+        while self.bytes_available():
+            yield self.read(CHUNK)
 
     def lines(self, timeout: int = DEFAULT_TIMEOUT) -> Iterator[bytes]:
-        """The lines as they come, each with its newline; the last may have none. Time-outs as for ``chunks``."""
+        """The lines as they come, each with its newline; the last may have none. Time-outs as for ``chunks``. A line longer than the
+        read buffer's limit comes in pieces."""
         ended = False
         while not ended:
-            if self.can_read_line():
+            if self.can_read_line() or self._is_full():
                 yield self.read_line()
             else:
                 ended = not self._wait_for_more(timeout)
-        while rest := self.read_line():
-            yield rest
+        while self.bytes_available():
+            yield self.read_line()
 
     def __iter__(self) -> Iterator[bytes]:
         return self.lines()
+
+    def _is_full(self) -> bool:
+        limit = self.read_buffer_size()
+        return limit > 0 and self.bytes_available() >= limit
 
     def _wait_for_more(self, timeout: int) -> bool:
         """Waits for new bytes: false at an orderly end of the stream, and raises at any other."""

@@ -11,10 +11,11 @@ import collections
 import itertools
 import json
 import os
+import sys
 import threading
 from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple, Union
 
-from ..errors import LimitReachedError, ProtocolError, SluiceError, error_of_answer
+from ..errors import InvalidArgumentError, LimitReachedError, ProtocolError, SluiceError, error_of_answer
 
 Bytes = Union[bytes, bytearray, memoryview]
 
@@ -93,8 +94,9 @@ class Channel:
         self._lines = LineSplitter()
         self._descriptors: Deque[int] = collections.deque()
         self._failure: Optional[SluiceError] = None
-        #: The longest message the sidecar takes, in bytes; None until it has said so.
-        self.message_limit: Optional[int] = None
+        #: The longest message the sidecar takes, in bytes, and the deepest; none until it has said so.
+        self.message_limit = sys.maxsize
+        self.depth_limit = sys.maxsize
 
     # What goes out.
 
@@ -121,9 +123,10 @@ class Channel:
         return self.notification("$/cancelRequest", {"id": number})
 
     def _line(self, message: Mapping[str, Any]) -> bytes:
+        # What the sidecar cannot even read must not be sent: its answer could not say which request it is about.
+        _check(message, self.depth_limit)
         line = _to_json(message).encode("utf-8") + b"\n"
-        if self.message_limit is not None and len(line) > self.message_limit:
-            # Its answer could not name the request, so it must not be sent.
+        if len(line) > self.message_limit:
             raise LimitReachedError(
                 f"the request has {len(line)} bytes, and the sidecar takes at most {self.message_limit}"
             )
@@ -211,6 +214,23 @@ class Channel:
     @property
     def failure(self) -> Optional[SluiceError]:
         return self._failure
+
+
+def _check(value: Any, depth: int) -> None:
+    """Raises for what is JSON to Python and not to the sidecar."""
+    if isinstance(value, int):
+        if not -(1 << 63) <= value < 1 << 63:
+            raise InvalidArgumentError(f"{value} does not fit into 64 bits")
+    elif isinstance(value, (dict, list, tuple)):
+        if depth == 0:
+            raise LimitReachedError("the request is nested more deeply than the sidecar allows")
+        if isinstance(value, dict):
+            for key in value:
+                if not isinstance(key, str) or "\0" in key:
+                    raise InvalidArgumentError(f"{key!r} cannot be the name of a value")
+            value = value.values()
+        for each in value:
+            _check(each, depth - 1)
 
 
 def _copy(error: SluiceError) -> SluiceError:

@@ -69,7 +69,7 @@ class SidecarProcess:
                 process.kill()
                 process.wait()
 
-    def exit_status(self, patience: float) -> str:
+    def exit_status(self, patience: float = 1.0) -> str:
         """In words, how it ended, for an error message; empty while it runs. The end of its socket is seen a moment before its own,
         hence the patience, in seconds."""
         process = self._process

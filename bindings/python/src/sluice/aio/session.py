@@ -14,8 +14,10 @@ from typing import Any, Awaitable, Callable, Deque, Mapping, Optional, Set, Tupl
 
 from .._core.calls import Asynchronous, Call
 from .._core.objects import ANSWER_TIMEOUT
-from .._core.operations import DEFAULT_TIMEOUT, Greeting, RpcOperations, SessionOperations
+from .._core.results import Greeting
+from .._core.session_operations import RpcOperations, SessionOperations
 from .._core.sidecar import GRACE, SidecarProcess, connect_sidecar, receive, send, start_sidecar
+from .._core.socket_operations import DEFAULT_TIMEOUT
 from .._version import CLIENT
 from ..enums import NetworkProtocol
 from ..errors import ProtocolError, SessionClosedError, SidecarLostError, SidecarTimeoutError, SluiceError

@@ -1,6 +1,6 @@
 """The objects of the asyncio face.
 
-Every operation of :mod:`sluice._core.operations` is a coroutine here. What stands in this file is
+Every operation of :mod:`sluice._core` is a coroutine here. What stands in this file is
 what Python adds: asynchronous context managers, iteration, and calls that raise where the operations return false.
 """
 
@@ -12,15 +12,8 @@ from typing import TYPE_CHECKING, Any, AsyncIterator, Mapping, Optional, Type, T
 from .._core.calls import Asynchronous, Call
 from .._core.channel import CHUNK, Bytes, byte_view
 from .._core.deadline import Deadline
-from .._core.operations import (
-    DEFAULT_TIMEOUT,
-    HandleOperations,
-    LocalServerOperations,
-    LocalSocketOperations,
-    ServerOperations,
-    SocketOperations,
-    TcpServerOperations,
-)
+from .._core.server_operations import LocalServerOperations, ServerOperations, TcpServerOperations
+from .._core.socket_operations import DEFAULT_TIMEOUT, HandleOperations, LocalSocketOperations, SocketOperations
 from ..enums import SocketState
 from ..errors import RemoteHostClosedError, SessionClosedError, SluiceError, SocketError, SocketTimeoutError
 from .queue import EventQueue, Managed, Opening
@@ -86,9 +79,9 @@ class Socket(SocketOperations, Handle):
         got = bytearray()
         try:
             while len(got) < size:
-                chunk = await self.read(min(CHUNK, size - len(got)))
-                got += chunk
-                if not chunk and not await self._wait_for_more(deadline.left()) and await self.bytes_available() == 0:
+                if await self.bytes_available():
+                    got += await self.read(min(CHUNK, size - len(got)))
+                elif not await self._wait_for_more(deadline.left()) and not await self.bytes_available():
                     raise RemoteHostClosedError(f"the stream ended {size - len(got)} bytes too early")
         except SocketError as error:
             error.partial = bytes(got)
@@ -99,28 +92,32 @@ class Socket(SocketOperations, Handle):
         """The bytes as they come, until the stream ends. Raises SocketTimeoutError where nothing comes for so long."""
         ended = False
         while not ended:
-            chunk = await self.read(CHUNK)
-            if chunk:
-                yield chunk
+            if await self.bytes_available():
+                yield await self.read(CHUNK)
             else:
                 ended = not await self._wait_for_more(timeout)
         # What came between the last two calls.
-        while rest := await self.read(CHUNK):
-            yield rest
+        while await self.bytes_available():
+            yield await self.read(CHUNK)
 
     async def lines(self, timeout: int = DEFAULT_TIMEOUT) -> AsyncIterator[bytes]:
-        """The lines as they come, each with its newline; the last may have none. Time-outs as for ``chunks``."""
+        """The lines as they come, each with its newline; the last may have none. Time-outs as for ``chunks``. A line longer than the
+        read buffer's limit comes in pieces."""
         ended = False
         while not ended:
-            if await self.can_read_line():
+            if await self.can_read_line() or await self._is_full():
                 yield await self.read_line()
             else:
                 ended = not await self._wait_for_more(timeout)
-        while rest := await self.read_line():
-            yield rest
+        while await self.bytes_available():
+            yield await self.read_line()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self.lines()
+
+    async def _is_full(self) -> bool:
+        limit = await self.read_buffer_size()
+        return limit > 0 and await self.bytes_available() >= limit
 
     async def _wait_for_more(self, timeout: int) -> bool:
         """Waits for new bytes: false at an orderly end of the stream, and raises at any other."""
