@@ -278,5 +278,6 @@ import Testing
         try bench.settle()
         #expect(links.count { $0.socket.isDestroyed } == 1)
         #expect(links.count { $0.log.saw(.readyRead) } == 1)
+        for link in links { link.log.stopActing() }
     }
 }

@@ -237,6 +237,7 @@ import Testing
         #expect(try loop.runOnce(timeout: Bench.patience))
         #expect(try loop.runOnce(timeout: 0) == false)
         #expect(told == 1)
+        watches = []
     }
 
     @Test func aWatchThatNobodyHoldsEnds() throws {

@@ -78,6 +78,7 @@ import Testing
         try freshPeer.send("fresh")
         bench.run { fresh.bytesAvailable == 5 }
         #expect(try text(fresh.readAll()) == "fresh")
+        for link in links { link.log.stopActing() }
     }
 
     @Test func aSocketEndedInItsOwnEventDoesNotReadFromTheNextOne() throws {
@@ -170,6 +171,7 @@ import Testing
         for _ in 0..<3 { _ = try loop.runOnce(timeout: 0) }
         #expect(told.count == 1)
         if let kept = told.first { close(numbers[kept]) }
+        watches = []
         withExtendedLifetime(replacement) {}
     }
 }

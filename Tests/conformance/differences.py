@@ -64,6 +64,11 @@ def kinds_of(scenario: Dict[str, Any]) -> Dict[str, str]:
     return kinds
 
 
+def is_call(event: Event, *names: str) -> bool:
+    """Whether an event is a call of one of these methods."""
+    return event["ev"] == "call" and event["name"] in names
+
+
 @dataclass
 class View:
     """A recorded trace on its way to the wanted one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional
 
 import vocabulary
-from differences import Event, View, rule
+from differences import Event, View, is_call, rule
 from rules_order import made_signal, set_values
 
 _BROKEN = ("RemoteHostClosedError", "PeerClosedError")
@@ -36,7 +36,7 @@ def failed_write_keeps_received(view: View) -> None:
             part = view.events[j]
             if part["obj"] != event["obj"]:
                 continue
-            if part["ev"] == "call" and part["name"] in ("connectToHost", "connectToServer", "close", "abort"):
+            if is_call(part, "connectToHost", "connectToServer", "close", "abort"):
                 break
             if part["ev"] == "signal" and "open" in part:
                 part["open"] = True
@@ -55,14 +55,14 @@ def failed_write_keeps_received(view: View) -> None:
 def _held(view: View, index: int) -> Dict[str, Any]:
     """What an object has received and not read before that moment, as far as the scenario tells: what its only peer sent, less its reads."""
     name = view.events[index]["obj"]
-    raw = {e["obj"] for e in view.events if e["ev"] == "call" and e["name"] == "send" and view.kinds.get(e["obj"]) == "peer"}
+    raw = {e["obj"] for e in view.events if is_call(e, "send") and view.kinds.get(e["obj"]) == "peer"}
     own = {e["obj"] for e in view.events if view.kinds.get(e["obj"]) in _STREAMS and e["obj"] != name}
     held = b""
     if len(raw | own) == 1:
         for event in view.events[:index]:
             if event["ev"] == "call" and event["obj"] in raw | own and event["name"] in ("send", "write") and isinstance(event["ret"], int):
                 held += vocabulary.payload(event["args"][0])[:max(0, event["ret"])]
-            if event["obj"] == name and event["ev"] == "call" and event["name"] in ("read", "readAll", "readLine", "skip"):
+            if event["obj"] == name and is_call(event, "read", "readAll", "readLine", "skip"):
                 ret = event["ret"]
                 held = held[ret if isinstance(ret, int) else len(vocabulary.payload(ret)) if ret and "utf8" in ret else 0:]
     return {"data": held, "openMode": "ReadWrite"}
@@ -73,7 +73,7 @@ def _give_back(event: Event, held: Dict[str, Any]) -> None:
     data: bytes = held["data"]
     line = b"\n" in data
     set_values(event, {"bytesAvailable": len(data), "atEnd": not data, "canReadLine": line})
-    if event["ev"] == "call" and event["name"] == "readAll":
+    if is_call(event, "readAll"):
         event["ret"] = {"utf8": data.decode()}
         held["data"] = b""
 
@@ -95,15 +95,15 @@ def half_close_sends_queued(view: View) -> None:
         event = view.events[ended]
         closers = _closers(view)
         for part in view.events[ended:]:
-            if part["obj"] in closers and part["ev"] == "call" and part["name"] == "recvUntilEof" and isinstance(part["ret"], list):
+            if part["obj"] in closers and is_call(part, "recvUntilEof") and isinstance(part["ret"], list):
                 if "utf8" in part["ret"][0]:
                     part["ret"] = [{"utf8": part["ret"][0]["utf8"] + lost.decode()}, "eof"]
         early = list(view.events)
-        if not any(e["ev"] == "call" and e["name"] == "write" and e.get("within") == name + ".errorOccurred" for e in early):
+        if not any(is_call(e, "write") and e.get("within") == name + ".errorOccurred" for e in early):
             early.insert(error, made_signal(event, "bytesWritten", "ConnectedState", event["open"], event["in"], len(lost)))
             view.alternatives.append(early)
         for part in view.events[ended:]:
-            if part["ev"] == "call" and event["in"] == name + ".waitForBytesWritten" and part["obj"] == name and part["name"] == "waitForBytesWritten":
+            if part["obj"] == name and is_call(part, "waitForBytesWritten") and event["in"] == name + ".waitForBytesWritten":
                 part["ret"] = True    # it was waiting for just that
                 break
         view.events.insert(view.handler_end(ended), made_signal(event, "bytesWritten", "ClosingState", event["open"], event["in"], len(lost)))
@@ -112,13 +112,13 @@ def half_close_sends_queued(view: View) -> None:
 
 def _closers(view: View) -> List[str]:
     """The raw peers that end their side."""
-    return sorted({e["obj"] for e in view.events if e["ev"] == "call" and e["name"] in ("shutdownWrite", "close")
+    return sorted({e["obj"] for e in view.events if is_call(e, "shutdownWrite", "close")
                    and view.kinds.get(e["obj"]) == "peer" and not e["obj"].startswith("l")})
 
 
 def _lost(view: View, name: str) -> bytes:
     """What the object wrote and never sent although the peer had only ended its own side; nothing when there is more to it than that."""
-    if len(_closers(view)) != 1 or any(e["ev"] == "call" and e["name"] in ("rst", "abort") or e["ev"] == "deleted" for e in view.events):
+    if len(_closers(view)) != 1 or any(is_call(e, "rst", "abort") or e["ev"] == "deleted" for e in view.events):
         return b""
     if sum(1 for i in range(len(view.events)) if view.events[i]["obj"] == name and view.is_signal(i, "connected")) > 1:
         return b""
@@ -127,7 +127,7 @@ def _lost(view: View, name: str) -> bytes:
     for event in view.events:
         if event["obj"] != name:
             continue
-        if event["ev"] == "call" and event["name"] == "write" and isinstance(event["ret"], int) and event["ret"] > 0:
+        if is_call(event, "write") and isinstance(event["ret"], int) and event["ret"] > 0:
             written.append(vocabulary.payload(event["args"][0]))
         elif event["ev"] == "signal" and event["name"] == "bytesWritten":
             sent += event["args"][0]
@@ -147,7 +147,7 @@ def bytes_written_adds_up(view: View) -> None:
         if event["name"] == "flush" and event["ret"] is True and event.get("within") == inside:
             signal = max(j for j in range(i) if view.events[j]["obj"] == event["obj"] and view.is_signal(j, "bytesWritten"))
             end = view.handler_end(signal)
-            amount = sum(e["ret"] for e in view.events[signal:end] if e["obj"] == event["obj"] and e["ev"] == "call" and e["name"] == "write"
+            amount = sum(e["ret"] for e in view.events[signal:end] if e["obj"] == event["obj"] and is_call(e, "write")
                          and e.get("within") == inside and e["ret"] > 0)
             first = view.events[signal]
             view.events.insert(end, made_signal(first, "bytesWritten", first["state"], first["open"], first["in"], amount))
@@ -157,12 +157,13 @@ def bytes_written_adds_up(view: View) -> None:
             later = [j for j in view.later(i - 1, event["obj"]) if view.events[j]["ev"] in ("signal", "until")]
             place = later[0] if later else len(view.events)
             context = view.events[place].get("in", "loop") if later else "loop"
-            view.events.insert(place, made_signal({**event, "step": event["step"] + 1}, "bytesWritten", "ConnectedState", True, context, event["ret"]))
+            like = {**event, "step": event["step"] + 1}
+            view.events.insert(place, made_signal(like, "bytesWritten", "ConnectedState", True, context, event["ret"]))
             view.refresh()
 
 
 def _unbuffered(view: View, name: str) -> bool:
-    return any(e["obj"] == name and e["ev"] == "call" and e["name"] == "connectToHost" and "Unbuffered" in str(e["args"][2:3]) for e in view.events)
+    return any(e["obj"] == name and is_call(e, "connectToHost") and "Unbuffered" in str(e["args"][2:3]) for e in view.events)
 
 
 @rule("abort-stops-everything")
@@ -173,7 +174,7 @@ def abort_stops_everything(view: View) -> None:
         inside = [event["obj"] + ".hostFound", event["obj"] + ".stateChanged"]
         if event["ev"] != "call" or event["name"] != "abort" or event.get("within") not in inside:
             continue
-        connects = [e for e in view.events if e["ev"] == "call" and e["name"] == "connectToHost"]
+        connects = [e for e in view.events if is_call(e, "connectToHost")]
         if len(connects) != 1 or connects[0]["step"] != event["step"]:
             continue    # it cannot be told whose connection it is
         for name in ("pendingConnectionAvailable", "newConnection"):

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from differences import Event, View, rule
+from differences import Event, View, is_call, rule
 
 CLOSED = {"isOpen": False, "openMode": "NotOpen", "isReadable": False, "isWritable": False, "bytesAvailable": 0, "canReadLine": False, "atEnd": True}
 
@@ -82,7 +82,7 @@ def local_abort_order(view: View) -> None:
     for i, event in enumerate(view.events):
         if view.kinds.get(event["obj"]) != "local":
             continue
-        if event["ev"] == "call" and event["name"] == "connectToServer" and event.get("args") and event["args"][0] not in ("ReadOnly", "ReadWrite"):
+        if is_call(event, "connectToServer") and event.get("args") and event["args"][0] not in ("ReadOnly", "ReadWrite"):
             given = event["args"][0].replace("${uniq}", "<uniq>").replace("${tmp}", "<tmp>")
             names[event["obj"]] = {"serverName": given, "fullServerName": given if "/" in given else "<tmp>/" + given}
         if not view.is_signal(i, "stateChanged", "UnconnectedState"):
@@ -128,9 +128,9 @@ def local_disconnect_is_remembered(view: View) -> None:
         event = view.events[i]
         name = event["obj"]
         if view.kinds.get(name) == "local":
-            if event["ev"] == "call" and event["name"] == "disconnectFromServer" and view.states[i] == "ConnectingState":
+            if is_call(event, "disconnectFromServer") and view.states[i] == "ConnectingState":
                 wished[name] = True
-            elif event["ev"] == "call" and event["name"] in ("connectToServer", "abort", "close") or view.is_signal(i, "stateChanged", "UnconnectedState"):
+            elif is_call(event, "connectToServer", "abort", "close") or view.is_signal(i, "stateChanged", "UnconnectedState"):
                 wished[name] = ended[name] = False
             elif wished.get(name) and view.is_signal(i, "connected"):
                 place = view.handler_end(i)

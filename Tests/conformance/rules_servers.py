@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Set
 
-from differences import Event, View, rule
+from differences import Event, View, is_call, rule
 from rules_order import made_signal, set_values, values_of
 
 _SERVERS = ("server", "localserver")
@@ -20,11 +20,11 @@ def wait_for_pending_connection(view: View) -> None:
             continue
         if event["ev"] == "signal" and event["name"] == "newConnection":
             pending[name] = pending.get(name, 0) + 1
-        elif event["ev"] == "call" and event["name"] == "nextPendingConnection" and event["ret"] is not None:
+        elif is_call(event, "nextPendingConnection") and event["ret"] is not None:
             pending[name] = pending.get(name, 0) - 1
-        elif event["ev"] == "call" and event["name"] == "close":
+        elif is_call(event, "close"):
             pending[name] = 0
-        elif event["ev"] == "call" and event["name"] == "waitForNewConnection":
+        elif is_call(event, "waitForNewConnection"):
             answered[name] = False
             if pending.get(name, 0) > 0 and event["ret"] in ([False, True], [True, True]):
                 event["ret"], answered[name] = [True, False], True
@@ -41,7 +41,7 @@ def wait_for_pending_connection(view: View) -> None:
 def unread_is_announced(view: View) -> None:
     """What came before a connection was taken raises readyRead once it is: in the next turn of the loop, unless it has been read by then."""
     taken = {e["ret"][8:-1]: i for i, e in enumerate(view.events)
-             if e["ev"] == "call" and e["name"] == "nextPendingConnection" and isinstance(e["ret"], str) and e["ret"] != "<object>"}
+             if is_call(e, "nextPendingConnection") and isinstance(e["ret"], str) and e["ret"] != "<object>"}
     steps = view.scenario["steps"]
     for name, index in taken.items():
         following = view.later(index, name)
@@ -49,7 +49,7 @@ def unread_is_announced(view: View) -> None:
         here = len(view.events)
         for j in following:
             event = view.events[j]
-            if event["ev"] == "signal" or event["ev"] == "call" and event["name"] in ("read", "readAll", "readLine", "skip", "abort", "close"):
+            if event["ev"] == "signal" or is_call(event, "read", "readAll", "readLine", "skip", "abort", "close"):
                 here = j
                 break
             unread = unread or bool(values_of(event).get("bytesAvailable"))
@@ -73,7 +73,7 @@ def pause_acts_at_once(view: View) -> None:
         if event["ev"] != "call" or event["name"] != "pauseAccepting" or event.get("within") != event["obj"] + ".newConnection":
             continue
         later = view.later(i, event["obj"])
-        resumed = next((j for j in later if view.events[j]["ev"] == "call" and view.events[j]["name"] == "resumeAccepting"), None)
+        resumed = next((j for j in later if is_call(view.events[j], "resumeAccepting")), None)
         end = resumed if resumed is not None else len(view.events)
         moved = [j for j in later if j < end and view.events[j]["ev"] == "signal" and view.events[j]["in"] == "loop"]
         signals = [view.events[j] for j in moved]
@@ -132,7 +132,7 @@ def local_server_files(view: View) -> None:
                 event["value"] = True
         if kind != "localserver" or event["ev"] not in ("call", "get", "snapshot"):
             continue
-        if event["ev"] == "call" and event["name"] == "listen":
+        if is_call(event, "listen"):
             path = _path(view, event["args"][0])
             if alive.get(name):
                 if event["ret"]:
@@ -142,12 +142,12 @@ def local_server_files(view: View) -> None:
                     event["ret"], replaced[name] = True, "NoError"
                 dead.discard(path)
                 alive[name] = path
-        elif event["ev"] == "call" and event["name"] == "removeServer":
+        elif is_call(event, "removeServer"):
             path = _path(view, event["args"][0])
             if path in alive.values():
                 event["ret"] = False
             dead.discard(path)
-        elif event["ev"] == "call" and event["name"] == "close":
+        elif is_call(event, "close"):
             alive[name] = None
             replaced.pop(name, None)
         elif name in replaced:
@@ -160,7 +160,7 @@ def descriptors_are_checked(view: View) -> None:
     kinds: Dict[str, Event] = {s["as"]: s for s in view.scenario["steps"] if s.get("new") == "RawFd"}
     refused: List[str] = []
     for i, event in enumerate(view.events):
-        if view.kinds.get(event["obj"]) in _SERVERS and event["ev"] == "call" and event["name"] == "setSocketDescriptor" and event["ret"] is True:
+        if view.kinds.get(event["obj"]) in _SERVERS and is_call(event, "setSocketDescriptor") and event["ret"] is True:
             source = str(event["args"][0]).strip("$").split(".")[0]
             if source in kinds and not kinds[source]["kind"].endswith("Listening"):
                 event["ret"] = False

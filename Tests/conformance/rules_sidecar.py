@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
-from differences import Event, View, rule
+from differences import Event, View, is_call, rule
 from rules_order import made_signal, set_values, values_of
 from rules_waits import signals_of
 
@@ -17,10 +17,10 @@ def rpc_unread_is_announced_at_once(view: View) -> None:
     if view.face != "rpc":
         return
     taken = [e["ret"][8:-1] for e in view.events
-             if e["ev"] == "call" and e["name"] == "nextPendingConnection" and isinstance(e["ret"], str) and e["ret"] != "<object>"]
+             if is_call(e, "nextPendingConnection") and isinstance(e["ret"], str) and e["ret"] != "<object>"]
     view.events[:] = [e for e in view.events if not e.get("_announces")]
     for name in taken:
-        index = next(i for i, e in enumerate(view.events) if e["ev"] == "call" and e["name"] == "nextPendingConnection" and e["ret"] == "<object:%s>" % name)
+        index = next(i for i, e in enumerate(view.events) if is_call(e, "nextPendingConnection") and e["ret"] == "<object:%s>" % name)
         following = view.later(index, name)
         for j in following:
             event = view.events[j]
@@ -113,8 +113,7 @@ def rpc_end_is_noticed_at_once(view: View) -> None:
 
 def _told_earlier(view: View, event: Event, block: List[int], before: List[int]) -> Optional[List[Event]]:
     """The end right behind the call or wait before the one in which the reference meets it; what is asked and tried in between fits it."""
-    calls = [j for j in before if view.events[j]["ev"] == "call" and view.events[j]["name"] in ("flush",) + tuple(
-        "waitFor" + w for w in ("Connected", "ReadyRead", "BytesWritten"))]
+    calls = [j for j in before if is_call(view.events[j], "flush", "waitForConnected", "waitForReadyRead", "waitForBytesWritten")]
     if not calls or event["in"] == "loop" or any(view.events[j]["ev"] == "signal" for j in before if j > calls[-1]):
         return None
     events = [dict(e, values=dict(e["values"])) if e["ev"] == "snapshot" else dict(e) for e in view.events]
@@ -123,7 +122,7 @@ def _told_earlier(view: View, event: Event, block: List[int], before: List[int])
         if j > calls[-1]:
             set_values(events[j], {"state": "UnconnectedState", "error": event["args"][0], "errorString": "some text", "isValid": False,
                                    "socketDescriptor": -1, "bytesToWrite": 0})
-            if events[j]["ev"] == "call" and events[j]["name"] == "write":
+            if is_call(events[j], "write"):
                 events[j]["ret"] = -1
     kept = [e for j, e in enumerate(events) if j not in block]
     place = calls[-1] + 1
@@ -160,7 +159,7 @@ def rpc_others_do_not_rest(view: View) -> None:
         first = i - 1 if i and view.is_signal(i - 1, "pendingConnectionAvailable") and view.events[i - 1]["obj"] == name else i
         before = [j for j in range(first) if view.events[j]["obj"] == name]
         asked = [j for j in before if values_of(view.events[j]).get("hasPendingConnections") is False]
-        waits = [j for j in range(first) if view.events[j]["ev"] == "call" and view.events[j]["name"] == "waitForConnected" and view.events[j]["ret"] is True]
+        waits = [j for j in range(first) if is_call(view.events[j], "waitForConnected") and view.events[j]["ret"] is True]
         if not waits or not asked or asked[-1] < waits[-1]:
             return
         events = [dict(e, values=dict(e["values"])) if e["ev"] == "snapshot" else dict(e) for e in view.events]

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Dict, List
 
-from differences import View, rule
+from differences import View, is_call, rule
 from rules_order import set_values, values_of
 
 _LIVE = ("ConnectedState", "ClosingState", "BoundState")
@@ -15,7 +15,7 @@ def failed_bind_leaves_no_descriptor(view: View) -> None:
     listening: Dict[str, bool] = {}
     for i, event in enumerate(view.events):
         kind = view.kinds.get(event["obj"])
-        if event["ev"] == "call" and event["name"] in ("listen", "setSocketDescriptor"):
+        if is_call(event, "listen", "setSocketDescriptor"):
             listening[event["obj"]] = event["ret"] or listening.get(event["obj"], False)
         dead = view.states[i] == "UnconnectedState" if kind in ("socket", "local") else not listening.get(event["obj"], False)
         if kind not in (None, "peer") and dead and values_of(event).get("socketDescriptor") == "<fd>":
@@ -28,7 +28,7 @@ def failed_connect_leaves_no_address(view: View) -> None:
     bound: Dict[str, bool] = {}
     for i, event in enumerate(view.events):
         name = event["obj"]
-        if event["ev"] == "call" and event["name"] == "bind":
+        if is_call(event, "bind"):
             bound[name] = event["ret"] is True
         if not bound.get(name):
             continue
@@ -85,7 +85,7 @@ def connect_arguments(view: View) -> None:
         name = event["obj"]
         if view.kinds.get(name) != "socket":
             continue
-        if event["ev"] == "call" and event["name"] == "connectToHost":
+        if is_call(event, "connectToHost"):
             arguments = event["args"]
             why.pop(name, None)
             if arguments[0] == "":
@@ -117,10 +117,10 @@ def refused_is_operation_error(view: View) -> None:
             refused[name] = True
         elif view.is_signal(i, "errorOccurred"):
             refused[name] = kind == "local" and event["args"] == ["OperationError"]
-        elif kind in ("server", "localserver") and event["ev"] == "call" and event["name"] == "listen":
+        elif kind in ("server", "localserver") and is_call(event, "listen"):
             refused[name] = listening.get(name, False)
             listening[name] = listening.get(name, False) or bool(event["ret"])
-        elif event["ev"] == "call" and event["name"] in ("close", "connectToHost", "waitForNewConnection") or view.is_signal(i, "connected"):
+        elif is_call(event, "close", "connectToHost", "waitForNewConnection") or view.is_signal(i, "connected"):
             refused[name] = False
             if event["name"] == "close":
                 listening[name] = False
@@ -142,7 +142,7 @@ def no_descriptors_is_resource_error(view: View) -> None:
         if view.is_signal(i, "errorOccurred", "UnsupportedSocketOperationError"):
             event["args"] = ["SocketResourceError"]
             failed[name] = True
-        elif event["ev"] == "call" and event["name"] == "listen" and not event["ret"]:
+        elif is_call(event, "listen") and not event["ret"]:
             failed[name] = True
         elif failed.get(name):
             set_values(event, {"error": "SocketResourceError", "serverError": "SocketResourceError"})
@@ -155,7 +155,7 @@ def misuse_is_told(view: View) -> None:
     i = 0
     while i < len(view.events):
         event = view.events[i]
-        if event["ev"] == "call" and event["name"] == "setServerName" and view.kinds.get(event["obj"]) == "local" \
+        if is_call(event, "setServerName") and view.kinds.get(event["obj"]) == "local" \
                 and view.states[i] != "UnconnectedState" and not told.get(event["obj"]):
             told[event["obj"]] = True
             view.events.insert(i, {"obj": event["obj"], "step": event["step"], "ev": "signal", "name": "errorOccurred",
@@ -181,10 +181,10 @@ def refused_write_is_a_value(view: View) -> None:
             continue
         if event["ev"] == "signal" and event["name"] == "errorOccurred":
             last[name], refused[name] = event["args"][0], False
-        elif event["ev"] == "call" and event["name"] in ("connectToHost", "connectToServer"):
+        elif is_call(event, "connectToHost", "connectToServer"):
             last.pop(name, None)
             refused[name] = False
-        elif event["ev"] == "call" and event["name"] == "write" and event["ret"] == -1 and view.states[i] == "UnconnectedState":
+        elif is_call(event, "write") and event["ret"] == -1 and view.states[i] == "UnconnectedState":
             refused[name] = True
         elif refused.get(name):
             if values_of(event).get("error", "UnknownSocketError") == "UnknownSocketError":

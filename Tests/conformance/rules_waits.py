@@ -4,11 +4,12 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional
 
 import vocabulary
-from differences import Event, View, rule
+from differences import Event, View, is_call, rule
 from rules_order import made_signal, set_values
 
 WAITS = ("waitForConnected", "waitForReadyRead", "waitForBytesWritten", "waitForDisconnected")
 TIMEOUT = "SocketTimeoutError"
+CONNECT_LIMIT = 60_000    # milliseconds
 _ENDING_CALLS = ("connectToHost", "connectToServer", "abort", "close", "bind", "disconnectFromHost", "disconnectFromServer")
 
 
@@ -85,7 +86,8 @@ def wait_timeout_is_told(view: View) -> None:
             continue
         elif connecting.get(name) and event["name"] in ("waitForReadyRead", "waitForDisconnected"):
             view.events.insert(call, made_signal(event, "errorOccurred", connecting[name], False, context, TIMEOUT))
-        elif event["name"] == "waitForConnected" and (connecting.get(name) or view.kinds.get(name) == "local" and view.states[call] == "ConnectingState"):
+        elif event["name"] == "waitForConnected" and (
+                connecting.get(name) or view.kinds.get(name) == "local" and view.states[call] == "ConnectingState"):
             # Behind a full queue the reference neither gives up nor says why.
             view.events[call:call] = [made_signal(event, "stateChanged", "UnconnectedState", False, context, "UnconnectedState"),
                                       made_signal(event, "errorOccurred", "UnconnectedState", False, context, TIMEOUT)]
@@ -98,7 +100,8 @@ def wait_timeout_is_told(view: View) -> None:
 def _is_loop_step(step: Event, kinds: Dict[str, str]) -> bool:
     if {"pump", "until", "untilValue"} & set(step):
         return True
-    return kinds.get(str(step.get("call", "")).split(".")[0]) == "peer" and step["call"].split(".")[1] in ("accept", "recv", "recvUntilEof", "recvFrom")
+    name, _, method = str(step.get("call", "")).partition(".")
+    return kinds.get(name) == "peer" and method in ("accept", "recv", "recvUntilEof", "recvFrom")
 
 
 @rule("wait-in-closing-state")
@@ -117,7 +120,7 @@ def wait_in_closing_state(view: View) -> None:
 def _keep_closing(view: View, change: int, call: int) -> None:
     """Undoes the jump to Unconnected, and has the socket send and disconnect in its next wait or in the next step that runs the loop."""
     name, is_open = view.events[change]["obj"], view.events[change]["open"]
-    unsent = b"".join(vocabulary.payload(e["args"][0]) for e in view.events[:call] if e["obj"] == name and e["ev"] == "call" and e["name"] == "write")
+    unsent = b"".join(vocabulary.payload(e["args"][0]) for e in view.events[:call] if e["obj"] == name and is_call(e, "write"))
     unsent = unsent[sum(e["args"][0] for e in view.events[:call] if e["obj"] == name and e["ev"] == "signal" and e["name"] == "bytesWritten"):]
     peers_step = view.events[call]["step"]
     del view.events[change]
@@ -126,7 +129,7 @@ def _keep_closing(view: View, change: int, call: int) -> None:
     place, context = len(view.events), "loop"
     for j in range(call, len(view.events)):
         event = view.events[j]
-        if event["obj"] == name and event["ev"] == "call" and event["name"] in ("waitForBytesWritten", "waitForDisconnected") and event["step"] < ending:
+        if event["obj"] == name and is_call(event, "waitForBytesWritten", "waitForDisconnected") and event["step"] < ending:
             place, context = j, "%s.%s" % (name, event["name"])
             event["ret"] = True
             break
@@ -138,10 +141,26 @@ def _keep_closing(view: View, change: int, call: int) -> None:
     for j, event in enumerate(view.events):
         if j >= call - 1 and event["obj"] == name:
             set_values(event, before if j < place else after)
-        if j >= place and event["ev"] == "call" and event["name"] == "recvUntilEof" and isinstance(event["ret"], list) and "utf8" in event["ret"][0]:
+        if j >= place and is_call(event, "recvUntilEof") and isinstance(event["ret"], list) and "utf8" in event["ret"][0]:
             event["ret"] = [{"utf8": event["ret"][0]["utf8"] + unsent.decode()}, "eof"]
     like = {"obj": name, "step": ending}
     view.events[place:place] = [made_signal(like, "bytesWritten", "ClosingState", is_open, context, len(unsent)),
                                 made_signal(like, "stateChanged", "UnconnectedState", is_open, context, "UnconnectedState"),
                                 made_signal(like, "readChannelFinished", "UnconnectedState", is_open, context),
                                 made_signal(like, "disconnected", "UnconnectedState", is_open, context)]
+
+
+@rule("local-connect-limit")
+def local_connect_limit(view: View) -> None:
+    """A local socket gives up behind a full queue at its connect limit, as a TCP socket does."""
+    for i, event in enumerate(view.events):
+        steps = view.scenario["steps"]
+        if event["ev"] != "until" or event["name"] != "errorOccurred" or event["ok"] or event["step"] >= len(steps):
+            continue
+        if view.kinds.get(event["obj"]) != "local" or view.states[i] != "ConnectingState" or steps[event["step"]].get("ms", 0) < CONNECT_LIMIT:
+            continue
+        event["ok"] = True
+        stays(view, i, {"state": "UnconnectedState", "error": TIMEOUT, "errorString": "some text", "serverName": "", "fullServerName": ""})
+        view.events[i:i] = [made_signal(event, "stateChanged", "UnconnectedState", False, "loop", "UnconnectedState"),
+                            made_signal(event, "errorOccurred", "UnconnectedState", False, "loop", TIMEOUT)]
+        return

@@ -153,7 +153,8 @@ class Sidecar:
 
     def exchange(self, milliseconds: float) -> None:
         """Sends and receives what can be, and waits for that at most so long."""
-        readable, writable, _ = select.select([self.connection], [self.connection] if len(self.outgoing) > self.kept_back else [], [], milliseconds / 1000)
+        sending = [self.connection] if len(self.outgoing) > self.kept_back else []
+        readable, writable, _ = select.select([self.connection], sending, [], milliseconds / 1000)
         if writable:
             self.send()
         if readable:

@@ -24,7 +24,8 @@ def _mentions(value: Any, name: str) -> bool:
     return any(mark in text for mark in ('"$%s"' % name, '"$%s.' % name, "${%s}" % name, "${%s." % name))
 
 
-def survey(scenario: Dict[str, Any], provides: Callable[[str], bool], handlers: bool, left_out: Callable[[str, str, List[Any]], Optional[str]]) -> Needs:
+def survey(scenario: Dict[str, Any], provides: Callable[[str], bool], handlers: bool,
+           left_out: Callable[[str, str, List[Any]], Optional[str]]) -> Needs:
     """provides tells whether the face has an operation; handlers, whether it can run steps inside a signal; left_out, how the project
     treats a call it leaves out: "event" (only that call is left out), "scenario", or None for a call it has."""
     needs = Needs()

@@ -95,11 +95,13 @@ class Surveys(unittest.TestCase):
 
     def test_left_out_calls(self) -> None:
         self.assertIsNone(self.look({"new": "TcpSocket", "as": "c"}, {"call": "c.seek", "args": [1]}).reason)
-        self.assertEqual(self.look({"new": "TcpSocket", "as": "c"}, {"call": "c.setTextModeEnabled", "args": [True]}).reason, "setTextModeEnabled is left out")
+        self.assertEqual(self.look({"new": "TcpSocket", "as": "c"}, {"call": "c.setTextModeEnabled", "args": [True]}).reason,
+                         "setTextModeEnabled is left out")
 
     def test_handlers_and_missing_operations(self) -> None:
-        self.assertEqual(self.look({"new": "TcpSocket", "as": "c"}, {"on": "c.connected", "do": []}, handlers=False).reason, "steps inside a handler: face c")
-        needs = self.look({"new": "TcpSocket", "as": "c"}, {"new": "UdpSocket", "as": "q"}, {"call": "q.bind"}, provides=lambda name: not name.startswith("udp"))
+        socket = {"new": "TcpSocket", "as": "c"}
+        self.assertEqual(self.look(socket, {"on": "c.connected", "do": []}, handlers=False).reason, "steps inside a handler: face c")
+        needs = self.look(socket, {"new": "UdpSocket", "as": "q"}, {"call": "q.bind"}, provides=lambda name: not name.startswith("udp"))
         self.assertEqual((needs.reason, needs.dropped), (None, {"q"}))
 
 
@@ -124,9 +126,9 @@ class Rules(unittest.TestCase):
                 for _, applied in wanted(path.stem) + wanted(path.stem, "rpc"):
                     used.update(applied)
         # These concern scenarios of the same kinds that are not among the recorded ones.
-        self.assertLessEqual(set(RULES) - used, {"local-disconnect-is-remembered", "pause-acts-at-once", "local-server-files", "descriptors-are-checked",
-                                                 "bound-close-is-no-disconnect", "local-descriptor", "rpc-others-do-not-rest",
-                                                 "rpc-waits-know-what-they-missed"})
+        self.assertLessEqual(set(RULES) - used, {
+            "local-disconnect-is-remembered", "pause-acts-at-once", "local-server-files", "descriptors-are-checked",
+            "bound-close-is-no-disconnect", "local-descriptor", "rpc-others-do-not-rest", "rpc-waits-know-what-they-missed"})
 
     def test_local_connect_order(self) -> None:
         (objects, applied), = wanted("local_connect_not_found")
@@ -140,7 +142,8 @@ class Rules(unittest.TestCase):
         self.assertEqual(signals, ["stateChanged", "errorOccurred"])
 
     def test_a_half_close_has_two_outcomes(self) -> None:
-        outcomes = DOCUMENT.transformed(load("scenarios", "tcp_remote_close_pending_write"), "c", load("traces-alt", "tcp_remote_close_pending_write"), False)
+        name = "tcp_remote_close_pending_write"
+        outcomes = DOCUMENT.transformed(load("scenarios", name), "c", load("traces-alt", name), False)
         for objects, _ in outcomes:
             self.assertEqual(sum(e["args"][0] for e in objects["c"] if e["ev"] == "signal" and e["name"] == "bytesWritten"), 11)
         self.assertEqual(len(outcomes), 2)
@@ -199,7 +202,8 @@ class Playing(unittest.TestCase):
 
     def test_signals_stand_before_the_call_that_raised_them(self) -> None:
         events = self.play({"new": "TcpSocket", "as": "c"}, {"call": "c.connectToHost", "args": ["h", 9]})
-        self.assertEqual([(e["ev"], e["name"], e.get("in")) for e in events], [("signal", "stateChanged", "c.connectToHost"), ("call", "connectToHost", None)])
+        self.assertEqual([(e["ev"], e["name"], e.get("in")) for e in events],
+                         [("signal", "stateChanged", "c.connectToHost"), ("call", "connectToHost", None)])
 
     def test_steps_inside_a_handler_say_so(self) -> None:
         events = self.play({"new": "TcpSocket", "as": "c"}, {"on": "c.connected", "once": True, "do": [{"get": "c.state"}]}, {"until": "c.connected"})
@@ -208,8 +212,9 @@ class Playing(unittest.TestCase):
         self.assertTrue(events[2]["ok"])
 
     def test_peers_are_played_beside(self) -> None:
-        events = self.play({"new": "RawTcpListener", "as": "l"}, {"new": "RawTcpClient", "as": "a", "port": "$l.port"}, {"call": "l.accept", "as": "r"},
-                           {"call": "a.send", "args": [{"utf8": "hi"}]}, {"call": "r.recv", "args": [2]}, {"check": "r.port", "op": "==", "value": "$l.port"})
+        events = self.play({"new": "RawTcpListener", "as": "l"}, {"new": "RawTcpClient", "as": "a", "port": "$l.port"},
+                           {"call": "l.accept", "as": "r"}, {"call": "a.send", "args": [{"utf8": "hi"}]}, {"call": "r.recv", "args": [2]},
+                           {"check": "r.port", "op": "==", "value": "$l.port"})
         self.assertEqual([e.get("ret", e.get("ok")) for e in events], ["<object:r>", 2, {"utf8": "hi"}, True])
 
 

@@ -52,7 +52,7 @@ EXCEPTIONS: Dict[str, str] = {
     "handle.set_callback": "in C the receiver of events is a function; over JSON-RPC it is the connection, in Python `on`",
     "local_server.listen_descriptor": "C has no parameters to choose from; elsewhere it is a parameter of local_server.listen",
     "socket.write_borrowed": "memory can be lent only within a process",
-    "socket.set_delivery": "spares clients of JSON-RPC a call for each piece; within a process there is readyRead, in Python chunks and lines",
+    "socket.set_delivery": "spares clients of JSON-RPC a call for each piece; C has readyRead, Python chunks and lines",
     "socket.properties": "objects described by JSON come with the sidecar; C has a function for each of these values",
     "socket.set_properties": "as socket.properties",
     "socket.property": "as socket.properties",
