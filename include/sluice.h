@@ -683,10 +683,10 @@ SLUICE_API bool sluice_socket_wait_for_disconnected(sluice_handle handle, int64_
 SLUICE_API sluice_handle sluice_local_socket_create(sluice_handle loop);
 
 /* Connects to a local server. A bare name is looked for in the temporary folder (TMPDIR, else /tmp), an absolute path is taken as it is;
- * with SLUICE_ACCESS_ABSTRACT_NAMESPACE among its options the name is an abstract one; "" stands for the name that was set by
+ * with SLUICE_ACCESS_ABSTRACT_NAMESPACE among its options the name is an abstract one; NULL stands for the name that was set by
  * sluice_local_socket_set_server_name. The states are Connecting and Connected, mostly both inside the call; the socket is open once it is
- * connected. No such server, or a name that none can have, is told by SLUICE_EVENT_ERROR_OCCURRED: SLUICE_ERROR_HOST_NOT_FOUND. Errors at
- * once: SLUICE_ERROR_OPERATION while connecting, connected or closing. */
+ * connected. No such server, or a name that none can have ("" or one that is too long), is told by SLUICE_EVENT_ERROR_OCCURRED:
+ * SLUICE_ERROR_HOST_NOT_FOUND. Errors at once: SLUICE_ERROR_OPERATION while connecting, connected or closing. */
 SLUICE_API sluice_error sluice_local_socket_connect_to_server(sluice_handle handle, const char *name, sluice_open_mode mode);
 
 /* As sluice_socket_disconnect_from_host. */
@@ -696,7 +696,7 @@ SLUICE_API sluice_error sluice_local_socket_disconnect_from_server(sluice_handle
 SLUICE_API int64_t sluice_local_socket_server_name(sluice_handle handle, char *buffer, size_t capacity);
 SLUICE_API int64_t sluice_local_socket_full_server_name(sluice_handle handle, char *buffer, size_t capacity);
 
-/* Sets the name to connect to, for sluice_local_socket_connect_to_server with the name "". Only while Unconnected, else
+/* Sets the name to connect to, for sluice_local_socket_connect_to_server with the name NULL. Only while Unconnected, else
  * SLUICE_ERROR_OPERATION. */
 SLUICE_API sluice_error sluice_local_socket_set_server_name(sluice_handle handle, const char *name);
 
@@ -742,7 +742,7 @@ SLUICE_API sluice_error sluice_server_set_max_pending_connections(sluice_handle 
 SLUICE_API int64_t sluice_server_listen_backlog(sluice_handle handle);
 SLUICE_API sluice_error sluice_server_set_listen_backlog(sluice_handle handle, int64_t size);
 
-/* The address it listens on ("" when it does not; "::" for "any"), and the port (0 when there is none). address is a string function. */
+/* The address it listens on ("" when it does not; "*" for "any"), and the port (0 when there is none). address is a string function. */
 SLUICE_API int64_t sluice_server_address(sluice_handle handle, char *buffer, size_t capacity);
 SLUICE_API int32_t sluice_server_port(sluice_handle handle);
 

@@ -8,9 +8,9 @@ public func sluice_local_socket_connect_to_server(
     _ handle: sluice_handle, _ name: UnsafePointer<CChar>?, _ mode: sluice_open_mode
 ) -> sluice_error {
     act(handle, .localSocket) { socket throws(SocketError) in
-        let name = try text(name)
         let mode: OpenMode = try flags(mode)
-        if name.isEmpty { try socket.connectToServer(openMode: mode) } else { try socket.connectToServer(name, openMode: mode) }
+        guard let name else { return try socket.connectToServer(openMode: mode) }
+        try socket.connectToServer(text(name), openMode: mode)
     }
 }
 

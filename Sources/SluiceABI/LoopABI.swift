@@ -18,7 +18,7 @@ private func act(_ handle: sluice_handle, _ body: (LoopRecord, EventLoop) throws
 /// A function that runs a loop, and takes it for the calling thread when it is detached. The body is told whether the loop
 /// still lives after each turn: a callback may have destroyed it.
 private func run(
-    _ handle: sluice_handle, _ body: (LoopRecord, _ turn: (Int) throws(SocketError) -> Bool?) throws(SocketError) -> Int64
+    _ handle: sluice_handle, _ body: (LoopRecord, EventLoop, _ turn: (Int) throws(SocketError) -> Bool?) throws(SocketError) -> Int64
 ) -> Int64 {
     let taken = HandleTables.record(of: handle)?.take(handle) ?? .invalidHandle
     guard taken == .noError else { return -Int64(failed(taken)) }
@@ -26,7 +26,7 @@ private func run(
     record.enter()
     defer { record.leave() }
     do throws(SocketError) {
-        return try body(record) { timeout throws(SocketError) in
+        return try body(record, loop) { timeout throws(SocketError) in
             let didAnything = try loop.runOnce(timeout: timeout)
             return record.isServing(loop) ? didAnything : nil
         }
@@ -80,7 +80,7 @@ public func sluice_loop_destroy(_ loop: sluice_handle) -> sluice_error {
 
 @_cdecl("sluice_loop_run") @implementation
 public func sluice_loop_run(_ loop: sluice_handle) -> sluice_error {
-    let result = run(loop) { record, turn throws(SocketError) in
+    let result = run(loop) { record, _, turn throws(SocketError) in
         record.runs += 1
         defer { record.runs -= 1 }
         while !record.takeStopRequest() {
@@ -93,7 +93,7 @@ public func sluice_loop_run(_ loop: sluice_handle) -> sluice_error {
 
 @_cdecl("sluice_loop_run_once") @implementation
 public func sluice_loop_run_once(_ loop: sluice_handle, _ timeout: Int64) -> Int64 {
-    run(loop) { record, turn throws(SocketError) in
+    run(loop) { record, _, turn throws(SocketError) in
         let limit = try atLeast(-1, timeout)
         let didAnything = try turn(record.isStopRequested ? 0 : limit)
         // A stop is for the run around this one, if there is one.
@@ -124,7 +124,7 @@ public func sluice_loop_descriptor(_ loop: sluice_handle) -> Int32 {
 
 @_cdecl("sluice_loop_next_event") @implementation
 public func sluice_loop_next_event(_ loop: sluice_handle, _ event: UnsafeMutablePointer<sluice_event>?, _ timeout: Int64) -> Int64 {
-    run(loop) { record, turn throws(SocketError) in
+    run(loop) { record, loop, turn throws(SocketError) in
         let event = try whole(event)
         let limit = TimeLimit(milliseconds: Int64(try atLeast(-1, timeout)))
         record.setQueueing(true)
@@ -133,6 +133,10 @@ public func sluice_loop_next_event(_ loop: sluice_handle, _ event: UnsafeMutable
         var left = Int(timeout)
         var hadTurn = false
         while !record.takeStopRequest() {
+            // What was written about the event before goes out now, as at the end of a callback. Left to the turn, it would
+            // keep that one from sleeping, and cost one more.
+            loop.sendWritten()
+            guard record.isServing(loop) else { throw SocketError(.invalidHandle, "") }
             if let next = record.nextEvent() {
                 event.pointee = next
                 return 1

@@ -111,9 +111,9 @@ def half_close_sends_queued(view: View) -> None:
 
 
 def _closers(view: View) -> List[str]:
-    """The raw peers that end their side."""
-    return sorted({e["obj"] for e in view.events if is_call(e, "shutdownWrite", "close")
-                   and view.kinds.get(e["obj"]) == "peer" and not e["obj"].startswith("l")})
+    """The raw connections that end their side."""
+    listeners = {s["as"] for s in view.all_steps() if str(s.get("new")).endswith(("Listener", "Full", "Udp"))}
+    return sorted({e["obj"] for e in view.events if is_call(e, "shutdownWrite", "close") and view.kinds.get(e["obj"]) == "peer"} - listeners)
 
 
 def _lost(view: View, name: str) -> bytes:

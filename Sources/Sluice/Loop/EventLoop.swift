@@ -32,7 +32,9 @@ public final class EventLoop {
     private let wakeupHandler = WakeupHandler()
     private var posted = WorkList<@Sendable () -> Void>()
     private var turnHandlers = WorkList<any TurnHandler>()
-    private var unsentSockets = WorkList<StreamSocket>()
+    /// The sockets that have gathered bytes to send. Mostly it is one, which has a place of its own.
+    private var unsentSocket: StreamSocket?
+    private var moreUnsentSockets = WorkList<StreamSocket>()
     private var turnEndActions: [() -> Void] = []
     private var isDestroyed = false
     private var depth = 0
@@ -88,7 +90,7 @@ public final class EventLoop {
             if depth == 0 { embedding?.prepareToSleep(self) }
         }
         // What is sent may raise events, for which the caller waits: then there is no time to sleep.
-        var didAnything = !unsentSockets.isEmpty
+        var didAnything = hasUnsent
         sendUnsent()
         if giveTurns() { didAnything = true }
         if wait(timeout: didAnything ? 0 : timeout) { didAnything = true }
@@ -123,7 +125,7 @@ public final class EventLoop {
     }
 
     private var hasImmediateWork: Bool {
-        !turnHandlers.isEmpty || !unsentSockets.isEmpty || !mailbox.isEmpty || !posted.isEmpty || poller.hasFetched
+        hasUnsent || !turnHandlers.isEmpty || !mailbox.isEmpty || !posted.isEmpty || poller.hasFetched
     }
 
     /// Polling pays only where events come soon; after several vain attempts only every 64th wait tries again.
@@ -180,12 +182,19 @@ public final class EventLoop {
     /// one whose handler always writes more cannot hold up the turn.
     @inline(__always)
     private func sendUnsent() {
-        if !unsentSockets.isEmpty { sendAllUnsent() }
+        if hasUnsent { sendAllUnsent() }
     }
 
+    private var hasUnsent: Bool { unsentSocket != nil || !moreUnsentSockets.isEmpty }
+
     private func sendAllUnsent() {
-        unsentSockets.beginRound()
-        while let socket = unsentSockets.next() { socket.sendGathered() }
+        if let socket = unsentSocket {
+            unsentSocket = nil
+            socket.sendGathered()
+        }
+        guard !moreUnsentSockets.isEmpty else { return }
+        moreUnsentSockets.beginRound()
+        while let socket = moreUnsentSockets.next() { socket.sendGathered() }
     }
 
     // MARK: What objects on the loop ask for
@@ -198,17 +207,25 @@ public final class EventLoop {
 
     /// Has the socket send what it gathered when the running handler or the turn ends.
     func requestSend(_ socket: StreamSocket) {
-        unsentSockets.append(socket)
+        if unsentSocket == nil, moreUnsentSockets.isEmpty {
+            unsentSocket = socket
+        } else {
+            moreUnsentSockets.append(socket)
+        }
         noteWork()
     }
 
     /// Takes back a `requestSend`. False while a round of sending has the socket in it.
-    func withdrawSend(_ socket: StreamSocket) -> Bool { unsentSockets.withdraw { $0 === socket } }
+    func withdrawSend(_ socket: StreamSocket) -> Bool {
+        guard unsentSocket === socket else { return moreUnsentSockets.withdraw { $0 === socket } }
+        unsentSocket = nil
+        return true
+    }
 
     /// Sends at once what was written outside the loop's turns, as the next turn would. Returns whether there was anything.
     @discardableResult
     public func sendWritten() -> Bool {
-        guard !unsentSockets.isEmpty else { return false }
+        guard hasUnsent else { return false }
         sendAllUnsent()
         return true
     }
@@ -219,7 +236,10 @@ public final class EventLoop {
         isDestroyed = true
         // Letting something go may come back here, as when a closure is the last to hold a socket: so nothing goes
         // before all is taken out.
-        let held: [Any] = [unsentSockets.takeAll(), turnHandlers.takeAll(), posted.takeAll(), mailbox.collect(), turnEndActions]
+        let held: [Any] = [
+            unsentSocket as Any, moreUnsentSockets.takeAll(), turnHandlers.takeAll(), posted.takeAll(), mailbox.collect(), turnEndActions,
+        ]
+        unsentSocket = nil
         let running = timers.takeAll()
         turnEndActions = []
         embedding = nil

@@ -47,7 +47,7 @@ extension StreamSocket {
 
     /// One read from the descriptor into the read buffer. Returns as `recv`, or minus errno.
     func receiveChunk(_ room: Int) -> Int {
-        let pool = loop.buffers
+        let area = loop.buffers.incoming
         let large = readBuffer.count >= BufferPool.scratchSize
         if large {
             // Much is unread already: spare it the detour.
@@ -60,30 +60,30 @@ extension StreamSocket {
             return received
         }
         guard claimScratch() else { return -Int(ENOMEM) }
-        let received = System.recv(rawDescriptor, pool.scratch, room, MSG_DONTWAIT)
+        let received = System.recv(rawDescriptor, area.pointee.bytes, room, MSG_DONTWAIT)
         if received > 0, !keep(received) { return -Int(ENOMEM) }
         return received
     }
 
     /// Makes the loop's scratch area free: whoever's unread bytes are still in it copies them out.
     func claimScratch() -> Bool {
-        let pool = loop.buffers
-        guard let owner = pool.scratchOwner else { return true }
-        pool.scratchOwner = nil
-        return owner.readBuffer.settle()
+        let area = loop.buffers.incoming
+        guard let owner = area.pointee.owner else { return true }
+        area.pointee.owner = nil
+        return owner._withUnsafeGuaranteedRef { $0.readBuffer.settle() }
     }
 
     /// Takes over bytes that were read into the scratch area. False without memory.
     func keep(_ received: Int) -> Bool {
-        let pool = loop.buffers
+        let area = loop.buffers.incoming
         if !isReadable { return true }
         if readBuffer.isEmpty {
-            readBuffer.setWindow(pool.scratch, count: received)
-            pool.scratchOwner = self
+            readBuffer.setWindow(area.pointee.bytes, count: received)
+            area.pointee.owner = .passUnretained(self)
             return true
         }
         guard let place = readBuffer.reserve(received) else { return false }
-        place.copyMemory(from: pool.scratch, byteCount: received)
+        place.copyMemory(from: area.pointee.bytes, byteCount: received)
         readBuffer.commit(received)
         return true
     }
@@ -107,9 +107,9 @@ extension StreamSocket {
             }
             flags.remove(.inReadyRead)
         }
-        let pool = loop.buffers
-        if pool.scratchOwner === self, !keepWindow {
-            pool.scratchOwner = nil
+        let area = loop.buffers.incoming
+        if area.pointee.isOwned(by: self), !keepWindow {
+            area.pointee.owner = nil
             if !readBuffer.settle() {
                 connectionBroken(ENOMEM, doing: .read)
                 return

@@ -87,7 +87,7 @@ extension StreamSocket {
             pollOnce(until: deadline, singleChunk: true)
             return timeout != 0 && Self.milliseconds(until: deadline) != 0
         }
-        let received = System.recvOnce(rawDescriptor, loop.buffers.scratch, room)
+        let received = System.recvOnce(rawDescriptor, loop.buffers.incoming.pointee.bytes, room)
         switch received {
         case 1...:
             if keep(received) { announceRead(keepWindow: true) } else { connectionBroken(ENOMEM, doing: .read) }

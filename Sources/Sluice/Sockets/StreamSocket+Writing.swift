@@ -11,9 +11,38 @@ extension StreamSocket {
         return writeLimit == 0 ? size : max(0, min(size, writeLimit - bytesToWrite))
     }
 
-    private func queueForWriting() -> WriteQueue {
+    /// What waits in the loop's outgoing area. While anything does, there is no queue.
+    var gatheredCount: Int {
+        let area = loop.buffers.outgoing
+        return area.pointee.isOwned(by: self) ? area.pointee.count : 0
+    }
+
+    /// Puts bytes that will leave when the handler ends into the loop's outgoing area. False where they need a queue.
+    private func gather(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        let area = loop.buffers.outgoing
+        guard writeQueue == nil, state == .connected, let source = bytes.baseAddress else { return false }
+        if area.pointee.owner == nil {
+            area.pointee.owner = .passUnretained(self)
+            area.pointee.count = 0
+        }
+        guard area.pointee.isOwned(by: self), area.pointee.count + bytes.count <= BufferPool.scratchSize else { return false }
+        memcpy(area.pointee.bytes + area.pointee.count, source, bytes.count)
+        area.pointee.count += bytes.count
+        return true
+    }
+
+    /// The queue, with what was gathered at its head. Nil without memory: everything is then where it was.
+    private func queueForWriting() -> WriteQueue? {
         if let writeQueue { return writeQueue }
         let queue = loop.buffers.takeQueue()
+        let area = loop.buffers.outgoing
+        if area.pointee.isOwned(by: self) {
+            guard queue.append(UnsafeRawBufferPointer(start: area.pointee.bytes, count: area.pointee.count)) else {
+                loop.buffers.recycle(queue)
+                return nil
+            }
+            area.pointee.owner = nil
+        }
         writeQueue = queue
         return queue
     }
@@ -23,7 +52,8 @@ extension StreamSocket {
     func queueCopy(of bytes: UnsafeRawBufferPointer) throws(SocketError) -> Int {
         let size = try acceptable(bytes.count)
         guard size > 0 else { return 0 }
-        guard queueForWriting().append(UnsafeRawBufferPointer(rebasing: bytes[..<size])) else {
+        let accepted = UnsafeRawBufferPointer(rebasing: bytes[..<size])
+        guard gather(accepted) || queueForWriting()?.append(accepted) ?? false else {
             throw SocketError(.outOfMemory, "There is no memory to keep \(size) bytes until they are sent")
         }
         queueGrew()
@@ -37,7 +67,7 @@ extension StreamSocket {
         guard try acceptable(bytes.count) == bytes.count else {
             throw SocketError(.limitReached, "writeBufferSize \(writeLimit) does not allow \(bytes.count) bytes more")
         }
-        guard queueForWriting().append(borrowed: bytes, release: release) else {
+        guard queueForWriting()?.append(borrowed: bytes, release: release) ?? false else {
             throw SocketError(.outOfMemory, "There is no memory to queue \(bytes.count) bytes")
         }
         if !bytes.isEmpty { queueGrew() }
@@ -95,7 +125,8 @@ extension StreamSocket {
     /// Moves bytes from the queue to the system, without a word unless the connection turns out to be broken.
     @discardableResult
     private func transmit(share: Int) -> Bool {
-        guard let queue = writeQueue, rawDescriptor >= 0 else { return false }
+        guard rawDescriptor >= 0 else { return false }
+        guard let queue = writeQueue else { return transmitGathered() }
         var total = 0
         var failure: Int32 = 0
         while !queue.isEmpty {
@@ -126,6 +157,33 @@ extension StreamSocket {
         queue.runReleases()
         if failure != 0 { connectionBroken(failure, doing: .write) }
         return total > 0
+    }
+
+    /// Sends what was gathered from where it is.
+    private func transmitGathered() -> Bool {
+        let area = loop.buffers.outgoing
+        guard area.pointee.isOwned(by: self) else { return false }
+        let count = area.pointee.count
+        let result = System.send(rawDescriptor, area.pointee.bytes, count, MSG_DONTWAIT)
+        guard result >= 0 || result == -Int(EAGAIN) else {
+            connectionBroken(Int32(truncatingIfNeeded: -result), doing: .write)
+            return false
+        }
+        let sent = max(0, result)
+        area.pointee.owner = nil
+        if sent < count {
+            let queue = loop.buffers.takeQueue()
+            writeQueue = queue
+            guard queue.append(UnsafeRawBufferPointer(start: area.pointee.bytes + sent, count: count - sent)) else {
+                connectionBroken(ENOMEM, doing: .write)
+                return false
+            }
+            blocked(queue)
+        }
+        guard sent > 0 else { return false }
+        progress.sent &+= 1
+        unreported += sent
+        return true
     }
 
     /// The system takes no more: it will tell when it does.

@@ -197,12 +197,17 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
 
     func dropBuffers() {
         readBuffer.removeAll()
-        if loop.buffers.scratchOwner === self { loop.buffers.scratchOwner = nil }
+        if loop.buffers.incoming.pointee.isOwned(by: self) { loop.buffers.incoming.pointee.owner = nil }
         writeQueueDropped()
     }
 
     func writeQueueDropped() {
         unreported = 0
+        if gatheredCount > 0 {
+            loop.buffers.outgoing.pointee.owner = nil
+            progress.dropped &+= 1
+            withdrawSend()
+        }
         guard let queue = writeQueue else { return }
         writeQueue = nil
         withdrawSend()
@@ -263,7 +268,7 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
     // MARK: State
 
     public override var bytesAvailable: Int { readBuffer.count }
-    public override var bytesToWrite: Int { writeQueue?.count ?? 0 }
+    public override var bytesToWrite: Int { writeQueue?.count ?? gatheredCount }
     public override var canReadLine: Bool { readBuffer.firstLineLength() != nil }
 
     public override var readBufferSize: Int { readLimit }

@@ -89,6 +89,46 @@ static void test_limit(void) {
     while (next() > 0) {}
 }
 
+/* What was written about one event has left when the next one is there, as after a callback. */
+static void test_sending(void) {
+    char byte = 0;
+    int peer, i;
+    sluice_handle socket = new_raw_pair(loop, &peer);
+    while (next() > 0) {}
+    for (i = 0; i < 2; i++)
+        CHECK_EQUAL(sluice_socket_connect_to_host(socket, "127.0.0.1", 1, SLUICE_OPEN_READ_WRITE, SLUICE_PROTOCOL_ANY), SLUICE_ERROR_OPERATION);
+    CHECK_EQUAL(next(), 1);
+    CHECK_EQUAL(sluice_socket_write(socket, "x", 1), 1);
+    CHECK_EQUAL(recv(peer, &byte, 1, MSG_DONTWAIT), -1);
+    CHECK_EQUAL(next(), 1);
+    CHECK_EQUAL(event.type, SLUICE_EVENT_ERROR_OCCURRED);
+    raw_receive(peer, &byte, 1);
+    CHECK_EQUAL(byte, 'x');
+    CHECK_EQUAL(next(), 0);
+    close(peer);
+    CHECK_EQUAL(sluice_handle_destroy(socket), 0);
+    while (next() > 0) {}
+}
+
+static void destroy_loop(const sluice_event *raised, void *context) {
+    (void)raised;
+    CHECK_EQUAL(sluice_loop_destroy(*(sluice_handle *)context), 0);
+}
+
+/* Sending raises events; a callback that gets one may end the loop. */
+static void test_ending_while_sending(void) {
+    sluice_handle ending = new_loop(), socket;
+    int peer;
+    socket = new_raw_pair(ending, &peer);
+    CHECK_EQUAL(sluice_handle_subscribe(socket, SLUICE_EVENT_MASK(SLUICE_EVENT_BYTES_WRITTEN)), 0);
+    CHECK_EQUAL(sluice_handle_set_callback(socket, destroy_loop, &ending), 0);
+    CHECK_EQUAL(sluice_socket_write(socket, "x", 1), 1);
+    CHECK_EQUAL(sluice_loop_next_event(ending, &event, -1), -SLUICE_ERROR_INVALID_HANDLE);
+    CHECK_EQUAL(sluice_handle_kind(ending), SLUICE_KIND_NONE);
+    CHECK_EQUAL(sluice_handle_kind(socket), SLUICE_KIND_NONE);
+    close(peer);
+}
+
 int main(void) {
     loop = new_loop();
     memset(&event, 0, sizeof event);
@@ -97,6 +137,8 @@ int main(void) {
     CHECK_EQUAL(next(), 0);
     test_joining();
     test_limit();
+    test_sending();
+    test_ending_while_sending();
 
     /* A stop ends the wait without an event, from a timer as from before. */
     CHECK(sluice_loop_start_timer(loop, 1, false, stop_it, &loop) > 0);

@@ -166,19 +166,25 @@ static void test_failures(void) {
     CHECK_EQUAL(sluice_socket_state(socket), SLUICE_STATE_UNCONNECTED);
     CHECK_EQUAL(sluice_local_socket_set_server_name(socket, path), 0);
     CHECK_TEXT(text_of(sluice_local_socket_server_name, socket), path);
-    CHECK_EQUAL(sluice_local_socket_connect_to_server(socket, "", SLUICE_OPEN_READ_WRITE), 0);
+    CHECK_EQUAL(sluice_local_socket_connect_to_server(socket, NULL, SLUICE_OPEN_READ_WRITE), 0);
+    CHECK_EQUAL(counts.of[SLUICE_EVENT_ERROR_OCCURRED], 2);
     CHECK(strstr(counts.message, path) != NULL);
+    /* The empty name is a name, and one that no server has. */
+    CHECK_EQUAL(sluice_local_socket_set_server_name(socket, path), 0);
+    CHECK_EQUAL(sluice_local_socket_connect_to_server(socket, "", SLUICE_OPEN_READ_WRITE), 0);
+    RUN_UNTIL(loop, counts.of[SLUICE_EVENT_ERROR_OCCURRED] == 3);
+    CHECK_EQUAL(sluice_socket_error(socket), SLUICE_ERROR_HOST_NOT_FOUND);
+    CHECK(strstr(counts.message, path) == NULL);
     memset(long_name, 'n', sizeof long_name - 1);
     long_name[sizeof long_name - 1] = '\0';
     CHECK_EQUAL(sluice_local_socket_connect_to_server(socket, long_name, SLUICE_OPEN_READ_WRITE), 0);
-    RUN_UNTIL(loop, counts.of[SLUICE_EVENT_ERROR_OCCURRED] == 3);
+    RUN_UNTIL(loop, counts.of[SLUICE_EVENT_ERROR_OCCURRED] == 4);
     CHECK_EQUAL(sluice_socket_error(socket), SLUICE_ERROR_HOST_NOT_FOUND);
     CHECK(sluice_local_server_listen(server, long_name) != 0);
     CHECK(sluice_local_server_listen(server, "") != 0);
     CHECK(!sluice_local_server_remove_server(long_name));
     CHECK_EQUAL(sluice_local_socket_connect_to_server(socket, "\xff", SLUICE_OPEN_READ_WRITE), SLUICE_ERROR_INVALID_ARGUMENT);
     CHECK_EQUAL(sluice_local_server_listen(server, "\xc3"), SLUICE_ERROR_INVALID_ARGUMENT);
-    CHECK_EQUAL(sluice_local_socket_connect_to_server(socket, NULL, SLUICE_OPEN_READ_WRITE), SLUICE_ERROR_INVALID_ARGUMENT);
     CHECK_EQUAL(sluice_local_socket_set_server_name(socket, NULL), SLUICE_ERROR_INVALID_ARGUMENT);
     CHECK_EQUAL(sluice_local_server_listen(server, NULL), SLUICE_ERROR_INVALID_ARGUMENT);
     CHECK(!sluice_local_server_remove_server(NULL));
