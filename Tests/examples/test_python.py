@@ -78,18 +78,31 @@ class ChatServer(ExampleTest):
             self.server.kill()
         self.server.communicate()
 
-    def test_members_hear_each_other(self):
+    def two_members(self):
+        """Anna and Bo, who the server knows by now."""
         anna = Member(self, self.port, "Anna")
-        # Only what Anna has heard says that the server knows her by now.
-        first = Member(self, self.port, "Bo")
-        heard = anna.hear()
-        self.assertEqual(heard, "* Bo is here")
+        # A name that is on its way could be read after a second one: whoever is there first has to be heard of.
+        bo = Member(self, self.port, "Bo")
+        self.assertEqual(anna.hear(), "* Bo is here")
+        return anna, bo
+
+    def test_members_hear_each_other(self):
+        anna, bo = self.two_members()
         anna.say("good evening, 世界")
-        self.assertEqual(first.hear(), "Anna: good evening, 世界")
-        first.say("hello")
+        self.assertEqual(bo.hear(), "Anna: good evening, 世界")
+        bo.say("hello")
         self.assertEqual(anna.hear(), "Bo: hello")
-        first.leave()
+        bo.leave()
         self.assertEqual(anna.hear(), "* Bo has left")
+
+    def test_a_line_that_does_not_fit_comes_in_pieces(self):
+        anna, bo = self.two_members()
+        bo.say("x" * 10_000)
+        heard = 0
+        while heard < 10_000:
+            self.assertRegex(piece := anna.hear(), "^Bo: x+$")
+            heard += len(piece) - len("Bo: ")
+        self.assertEqual(heard, 10_000)
 
     def test_ends_at_an_interrupt(self):
         self.server.send_signal(signal.SIGINT)

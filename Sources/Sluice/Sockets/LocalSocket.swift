@@ -41,11 +41,11 @@ public final class LocalSocket: StreamSocket {
         setState(.connecting)
         guard begun == epoch else { return }
         let mode = openMode.isDisjoint(with: .readWrite) ? openMode.union(.readWrite) : openMode
+        details.peer = fullName(of: name).abbreviated
         let attempt = LocalConnecting(self, name: name, openMode: mode)
         details.connecting = attempt
         startConnectTimer { socket in
-            socket.connectFailed(
-                SocketError(.socketTimeout, "The server has no room for another connection (\(name))", systemError: EAGAIN))
+            socket.connectFailed(socket.connectTimeoutError)
         }
         attempt.start()
     }
@@ -53,6 +53,16 @@ public final class LocalSocket: StreamSocket {
     /// Connects to the server whose name was set.
     public func connectToServer(openMode: OpenMode = .readWrite) throws(SocketError) {
         try connectToServer(serverName, openMode: openMode)
+    }
+
+    func fullName(of name: String) -> String {
+        LocalAddress.fullName(name, abstract: socketOptions.contains(.abstractNamespace))
+    }
+
+    public override func connectToHost(
+        _ host: String, port: Int, openMode: OpenMode = .readWrite, protocol: NetworkProtocol = .any
+    ) throws(SocketError) {
+        throw SocketError(.unsupportedSocketOperation, "A local socket connects to a server by its name: use connectToServer")
     }
 
     public func disconnectFromServer() { disconnectFromHost() }
@@ -117,13 +127,13 @@ private final class LocalConnecting: Connecting {
 
     var attempts: [ConnectionAttempt] {
         [ConnectionAttempt(
-            address: name, phase: .connect, milliseconds: Int((System.monotonicNanoseconds() - started) / 1_000_000),
+            address: socket.fullName(of: name).abbreviated, phase: .connect, milliseconds: Int((System.monotonicNanoseconds() - started) / 1_000_000),
             systemError: lastErrno)]
     }
 
     func start() {
         let abstract = socket.socketOptions.contains(.abstractNamespace)
-        let fullName = LocalAddress.fullName(name, abstract: abstract)
+        let fullName = socket.fullName(of: name)
         do throws(SocketError) {
             let descriptor: Descriptor
             do throws(SystemError) {
@@ -143,7 +153,8 @@ private final class LocalConnecting: Connecting {
             }
             try connected(descriptor, fullName: fullName)
         } catch {
-            socket.connectFailed(error)
+            // A name that no server can have is one that is not found.
+            socket.connectFailed(error.code.isMisuse ? SocketError(.hostNotFound, error.message) : error)
         }
     }
 

@@ -41,6 +41,8 @@ open class Socket: EventSource {
         static let dropping = Flags(rawValue: 1 << 19)
         /// An option was set while connecting: the descriptor that wins does not have it yet.
         static let optionsPending = Flags(rawValue: 1 << 20)
+        /// The last sync failed without an error of its own.
+        static let syncErrorIsOld = Flags(rawValue: 1 << 21)
         /// Bytes that an unbuffered write sent at once are told in the next turn.
         static let reportWrittenInTurn = Flags(rawValue: 1 << 18)
     }
@@ -54,6 +56,8 @@ open class Socket: EventSource {
     /// Changes with each connection's begin and end: who sends an event compares it afterwards, because the handler
     /// may have closed or reconnected this socket.
     var epoch: UInt32 = 0
+    /// Counts errors, so that an old one can be told from a new one.
+    var errorCount: UInt32 = 0
     private var storedDetails: SocketDetails?
 
     var details: SocketDetails {
@@ -111,6 +115,9 @@ open class Socket: EventSource {
         return address(local: false).map { $0.description }.flatMap { $0.isEmpty ? nil : $0 }
     }
 
+    /// The other end, for the end of a message.
+    var peerSuffix: String { peerDescription.map { " (\($0))" } ?? "" }
+
     // MARK: Limits
 
     /// Whether the connection goes on for sending after the peer has ended its side (then told by readChannelFinished alone).
@@ -155,6 +162,7 @@ open class Socket: EventSource {
         if rawDescriptor >= 0, let family = System.socketFamily(rawDescriptor) {
             return try System.getSocketOption(rawDescriptor, option, family: family, socketType: socketType)
         }
+        try option.checkSupported(by: socketType)
         if let stored = storedDetails?.options.first(where: { $0.option == option }) { return stored.value }
         throw SocketError(
             .invalidState, "\(option.name) is not known before the socket has a descriptor: connect or bind it, or set the option first")
@@ -167,7 +175,7 @@ open class Socket: EventSource {
         if rawDescriptor >= 0, let family = System.socketFamily(rawDescriptor) {
             try System.setSocketOption(rawDescriptor, option, value, family: family, socketType: socketType)
         }
-        details.setOption(option, value)
+        details.setOption(option, option.isSwitch ? (value == 0 ? 0 : 1) : value)
         if state == .hostLookup || state == .connecting { flags.insert(.optionsPending) }
     }
 
@@ -183,6 +191,7 @@ open class Socket: EventSource {
     /// Remembers the error and tells of it.
     func report(_ error: SocketError) {
         details.error = error
+        errorCount &+= 1
         send(.errorOccurred, .errorOccurred(error))
     }
 
@@ -306,7 +315,11 @@ extension Socket {
     /// One byte, nil when none is there.
     public func getChar() throws(SocketError) -> UInt8? { try read(maxSize: 1).first }
 
-    public func putChar(_ byte: UInt8) throws(SocketError) { _ = try write([byte]) }
+    public func putChar(_ byte: UInt8) throws(SocketError) {
+        guard try write([byte]) == 1 else {
+            throw SocketError(.limitReached, "The write buffer is full: writeBufferSize is \(writeBufferSize) bytes")
+        }
+    }
 
     public func write(_ bytes: [UInt8]) throws(SocketError) -> Int {
         var failure: SocketError?

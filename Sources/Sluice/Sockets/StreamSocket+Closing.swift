@@ -18,8 +18,7 @@ extension StreamSocket {
             finishClose()
             return
         }
-        let place = peerDescription.map { " (\($0))" } ?? ""
-        endByPeer(SocketError(.remoteHostClosed, "The remote host closed the connection" + place), canSend: true)
+        endByPeer(SocketError(.remoteHostClosed, "The remote host closed the connection" + peerSuffix), canSend: true)
     }
 
     /// A read or write failed for good. What the system still has for us is read first: it may hold the peer's last words, and
@@ -156,10 +155,10 @@ extension StreamSocket {
     private func closeTimedOut() {
         guard state == .closing else { return }
         let begun = epoch
-        let place = peerDescription.map { " (\($0))" } ?? ""
         report(
             SocketError(
-                .socketTimeout, "The remote host did not take the rest within \(closeTimeout) ms\(place); \(bytesToWrite) bytes were not sent"))
+                .socketTimeout,
+                "The remote host did not take the rest within \(closeTimeout) ms\(peerSuffix); \(bytesToWrite) bytes were not sent"))
         guard begun == epoch else { return }
         finishClose()
     }

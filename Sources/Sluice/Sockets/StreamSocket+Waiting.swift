@@ -5,20 +5,22 @@ import Glibc
 extension StreamSocket {
     func waitBlocking(for kind: Wait.Kind, timeout: Int) -> Bool {
         if let verdict = verdict(on: kind) {
-            if verdict { waitSucceeded() }
+            waitEnded(kind, verdict, errorsBefore: errorCount)
             return verdict
         }
         let begin = progress
+        let errorsBefore = errorCount
         let deadline = Self.deadline(after: timeout)
         while true {
             let timeLeft = step(for: kind, timeout: timeout, deadline: deadline)
             if let verdict = verdict(on: kind, since: begin) {
-                if verdict { waitSucceeded() }
+                waitEnded(kind, verdict, errorsBefore: errorsBefore)
                 return verdict
             }
             guard timeLeft else { break }
         }
         waitTimedOut(kind)
+        waitEnded(kind, false, errorsBefore: errorsBefore)
         return false
     }
 

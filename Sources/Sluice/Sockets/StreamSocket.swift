@@ -82,7 +82,7 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
     /// The common beginning of every kind of connect: refuses what the state does not allow and forgets the last connection.
     func beginConnecting(to name: String) throws(SocketError) {
         guard state == .unconnected || state == .bound else {
-            try refuse(.operation, "The socket is already \(state == .connected ? "connected" : "connecting or closing"): abort or wait first")
+            try refuse(.operation, "The socket is in state \(state.name): disconnect or abort it first")
         }
         guard !isDestroyed else { throw SocketError(.invalidHandle, "The socket was destroyed") }
         if state == .unconnected { releaseDescriptor() }
@@ -93,6 +93,10 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
         clearError()
         details.peerName = name
         details.peer = nil
+    }
+
+    var connectTimeoutError: SocketError {
+        SocketError(.socketTimeout, "The connection was not made in time" + peerSuffix, systemError: ETIMEDOUT)
     }
 
     func startConnectTimer(_ onTimeout: @escaping (StreamSocket) -> Void) {
@@ -123,6 +127,7 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
         writeQueueDropped()
         releaseDescriptor()
         details.error = error
+        errorCount &+= 1
         setState(.unconnected)
         // Even if a handler has started the next attempt by now, this one's failure is told.
         if begun == epoch { details.error = error }

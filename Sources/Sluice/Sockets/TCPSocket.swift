@@ -35,11 +35,11 @@ public final class TCPSocket: StreamSocket {
             failInTurn(SocketError(.portNumberOutOfRange, "Port 0 cannot be connected to: the port must be from 1 to 65535"))
             return
         }
+        details.peer = "\(host.abbreviated):\(port)"
         let connecting = TCPConnecting(self, host: host, port: portNumber)
         details.connecting = connecting
         startConnectTimer { socket in
-            socket.connectFailed(
-                SocketError(.socketTimeout, "The connection was not made within \(socket.connectTimeout) ms (\(host.abbreviated):\(port))", systemError: ETIMEDOUT))
+            socket.connectFailed(socket.connectTimeoutError)
         }
         if let address = HostAddress(literal: host) {
             if `protocol` == .any || address.networkProtocol == `protocol` {
@@ -97,7 +97,7 @@ public final class TCPSocket: StreamSocket {
         guard let portNumber = UInt16(exactly: port) else {
             throw SocketError(.portNumberOutOfRange, "The port must be a number from 0 to 65535, not \(port)")
         }
-        guard state == .unconnected else { try refuse(.operation, "The socket is already \(state.name): bind comes first") }
+        guard state == .unconnected else { try refuse(.operation, "The socket is in state \(state.name): bind comes first") }
         guard let host = HostAddress(parsing: address) else {
             try refuse(.unsupportedSocketOperation, "\"\(address.abbreviated)\" is not an address to bind to")
         }

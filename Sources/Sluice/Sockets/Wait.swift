@@ -20,12 +20,14 @@ public final class Wait {
     private var completion: ((Bool) -> Void)?
     private var timer: Timer?
     private let begin: StreamSocket.Progress
+    private let errorsBefore: UInt32
 
     fileprivate init(_ kind: Kind, socket: StreamSocket, timeout: Int, completion: @escaping (Bool) -> Void) {
         self.kind = kind
         self.socket = socket
         self.completion = completion
         begin = socket.progress
+        errorsBefore = socket.errorCount
         if timeout >= 0 {
             timer = socket.loop.addTimer(after: timeout) { [weak self] in self?.timedOut() }
         }
@@ -44,7 +46,7 @@ public final class Wait {
     fileprivate func complete(_ result: Bool) {
         guard let completion else { return }
         cancel()
-        if result { socket.waitSucceeded() }
+        socket.waitEnded(kind, result, errorsBefore: errorsBefore)
         completion(result)
     }
 
@@ -75,7 +77,8 @@ extension Socket {
 
     /// Why a sync did not succeed.
     public var syncFailure: SocketError {
-        lastError ?? SocketError(.operation, "The socket was closed before everything was sent")
+        if !flags.contains(.syncErrorIsOld), let lastError { return lastError }
+        return SocketError(.operation, "The socket was closed before everything was sent")
     }
 }
 
@@ -85,7 +88,7 @@ extension StreamSocket {
     @discardableResult
     public func beginWait(_ kind: Wait.Kind, timeout: Int, _ completion: @escaping (Bool) -> Void) -> Wait? {
         if let verdict = verdict(on: kind) {
-            if verdict { waitSucceeded() }
+            waitEnded(kind, verdict, errorsBefore: errorCount)
             completion(verdict)
             return nil
         }
@@ -133,21 +136,22 @@ extension StreamSocket {
         }
     }
 
-    /// A time-out that was told earlier is not an error of a wait that succeeded.
-    func waitSucceeded() {
-        if error == .socketTimeout { clearError() }
+    /// A time-out that was told earlier is not an error of a wait that succeeded, nor the reason of a sync that failed.
+    func waitEnded(_ kind: Wait.Kind, _ result: Bool, errorsBefore: UInt32) {
+        if result, error == .socketTimeout { clearError() }
+        if kind == .sync {
+            if errorCount == errorsBefore { flags.insert(.syncErrorIsOld) } else { flags.remove(.syncErrorIsOld) }
+        }
     }
 
     func streamWaitTimedOut(_ kind: Wait.Kind) {
         if kind == .connected, state == .hostLookup || state == .connecting {
-            connectFailed(timeoutError)
+            connectFailed(connectTimeoutError)
         } else {
-            report(timeoutError)
+            report(SocketError(.socketTimeout, "The operation timed out" + peerSuffix))
             completeWaits()
         }
     }
-
-    var timeoutError: SocketError { SocketError(.socketTimeout, "The operation timed out") }
 
     fileprivate func forget(_ wait: Wait) { existingDetails?.waits.removeAll { $0 === wait } }
 

@@ -72,18 +72,23 @@ public enum SocketOption: Int32, CaseIterable, Sendable {
         }
     }
 
+    func checkSupported(by type: SocketType) throws(SocketError) {
+        guard isSupported(by: type) else { throw unsupported(by: type) }
+    }
+
     /// Checks what can be checked before there is a descriptor: the value, and whether the kind has the option.
     func check(_ value: Int, for type: SocketType) throws(SocketError) {
         // TCP has a multicast TTL to read, and refuses to set it.
         let isReadOnly = self == .pathMtu || self == .multicastTtl && type != .udp
-        guard isSupported(by: type), !isReadOnly else { throw unsupported(by: type) }
+        guard !isReadOnly else { throw unsupported(by: type) }
+        try checkSupported(by: type)
         if let range, !range.contains(value) {
             throw SocketError(.invalidArgument, "\(name) takes \(range.lowerBound) to \(range.upperBound), not \(value)")
         }
     }
 
     fileprivate func unsupported(by type: SocketType, systemError: Int32 = 0) -> SocketError {
-        let what = self == .pathMtu ? "\(name) can only be read, of a connected socket" : "\(name) is not an option of this \(type.name) socket"
+        let what = self == .pathMtu ? "\(name) can only be read, of a connected socket" : "\(name) is not an option of \(type.name) sockets"
         return SocketError(.unsupportedSocketOperation, what, systemError: systemError)
     }
 
