@@ -136,14 +136,13 @@ def parse(arguments: List[str]) -> argparse.Namespace:
     parser.add_argument("--library", help="path of libsluice.so (else $SLUICE_LIBRARY, else .build/release)")
     parser.add_argument("--sidecar", help="path of sluiced (else $SLUICED, else .build/release)")
     parser.add_argument("--jobs", type=int, default=2, help="scenarios at a time")
-    parser.add_argument("--tries", type=int, default=0, help="runs of a scenario that differs (3 for rpc, 1 for c)")
+    parser.add_argument("--tries", type=int, default=1, help="runs of a scenario that differs, to see how often it does")
     parser.add_argument("--verbose", action="store_true", help="print the differences")
     parser.add_argument("--record-dir", help="write our traces into this folder")
     parser.add_argument("--expect", action="store_true", help="add what happens to expected/ (of the scenarios listed one by one)")
     parser.add_argument("--without-slow", action="store_true", help="leave out scenarios that take a minute and more")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these scenarios")
     options = parser.parse_args(arguments)
-    options.tries = options.tries or (3 if options.face == "rpc" else 1)
     return options
 
 

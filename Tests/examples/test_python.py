@@ -54,6 +54,7 @@ class Member:
         test.addCleanup(self.lines.close)
         test.assertEqual(self.hear(), "Who are you?")
         self.say(name)
+        test.assertEqual(self.hear(), f"Welcome, {name}.")
 
     def say(self, text):
         self.connection.sendall(text.encode() + b"\n")
@@ -79,9 +80,7 @@ class ChatServer(ExampleTest):
         self.server.communicate()
 
     def two_members(self):
-        """Anna and Bo, who the server knows by now."""
         anna = Member(self, self.port, "Anna")
-        # A name that is on its way could be read after a second one: whoever is there first has to be heard of.
         bo = Member(self, self.port, "Bo")
         self.assertEqual(anna.hear(), "* Bo is here")
         return anna, bo
