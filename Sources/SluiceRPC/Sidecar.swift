@@ -94,7 +94,7 @@ public final class Sidecar {
             return
         }
         do throws(SocketError) {
-            try start(Channel(input: descriptor, output: descriptor, loop: loop), inheritsDescriptors: false)
+            try start(Channel(unixSocket: descriptor, loop: loop), inheritsDescriptors: false)
         } catch {
             log.error("client refused", metadata: ["error": "\(error.message)"])
         }

@@ -160,6 +160,7 @@ import Testing
     @Test func aWatchTellsAgainWhileThereIsSomethingToRead() throws {
         let loop = try EventLoop()
         let (reader, writer) = try pipe()
+        defer { reader.close(); writer.close() }
         var told: [Bool] = []
         let watch = try loop.watch(descriptor: reader.descriptor, readable: true, writable: false) { readable, writable in
             told.append(readable && !writable)
@@ -182,7 +183,7 @@ import Testing
     @Test func aWatchTellsOfRoomToWrite() throws {
         let loop = try EventLoop()
         let (reader, writer) = try pipe()
-        defer { reader.close() }
+        defer { reader.close(); writer.close() }
         var told = 0
         let watch = try loop.watch(descriptor: writer.descriptor, readable: false, writable: false) { readable, writable in
             #expect(!readable && writable)
@@ -198,6 +199,7 @@ import Testing
     @Test func theEndOfAPipeIsToldAsReadable() throws {
         let loop = try EventLoop()
         let (reader, writer) = try pipe()
+        defer { reader.close(); writer.close() }
         var told = false
         let watch = try loop.watch(descriptor: reader.descriptor, readable: true, writable: false) { readable, _ in told = readable }
         writer.close()
@@ -209,6 +211,7 @@ import Testing
     @Test func aPausedWatchOfABrokenPipeDoesNotKeepTheLoopAwake() throws {
         let loop = try EventLoop()
         let (reader, writer) = try pipe()
+        defer { reader.close(); writer.close() }
         var told: [Bool] = []
         let watch = try loop.watch(descriptor: reader.descriptor, readable: true, writable: false) { readable, _ in told.append(readable) }
         watch.readable = false
@@ -238,11 +241,13 @@ import Testing
         #expect(try loop.runOnce(timeout: 0) == false)
         #expect(told == 1)
         watches = []
+        withExtendedLifetime(pipes) {}
     }
 
     @Test func aWatchThatNobodyHoldsEnds() throws {
         let loop = try EventLoop()
         let (reader, writer) = try pipe()
+        defer { reader.close(); writer.close() }
         var told = 0
         do { _ = try loop.watch(descriptor: reader.descriptor, readable: true, writable: false) { _, _ in told += 1 } }
         feed(writer, 1)

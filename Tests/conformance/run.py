@@ -102,12 +102,8 @@ def judge(scenario: Dict[str, Any], answer: Dict[str, Any], traces: Path, option
 
 
 def attempt(scenario: Dict[str, Any], options: argparse.Namespace, rules: Differences) -> Verdict:
-    """Plays and judges a scenario, once more where the run is at the mercy of another process's timing."""
-    traces = Path(options.traces)
-    for left in range(options.tries - 1, -1, -1):
-        verdict = judge(scenario, play(scenario, options, rules), traces, options, rules)
-        if verdict.outcome != "differs" or not left:
-            break
+    """Plays and judges a scenario."""
+    verdict = judge(scenario, play(scenario, options, rules), Path(options.traces), options, rules)
     if options.expect and verdict.trace is not None and verdict.outcome == "differs":
         rules.expect(scenario, options.face, prepared(verdict.trace["objects"], options.face == "c", False))
     if options.record_dir and verdict.trace is not None:
@@ -136,7 +132,6 @@ def parse(arguments: List[str]) -> argparse.Namespace:
     parser.add_argument("--library", help="path of libsluice.so (else $SLUICE_LIBRARY, else .build/release)")
     parser.add_argument("--sidecar", help="path of sluiced (else $SLUICED, else .build/release)")
     parser.add_argument("--jobs", type=int, default=2, help="scenarios at a time")
-    parser.add_argument("--tries", type=int, default=1, help="runs of a scenario that differs, to see how often it does")
     parser.add_argument("--verbose", action="store_true", help="print the differences")
     parser.add_argument("--record-dir", help="write our traces into this folder")
     parser.add_argument("--expect", action="store_true", help="add what happens to expected/ (of the scenarios listed one by one)")

@@ -45,6 +45,7 @@ class Chat:
             if not name:
                 return
             self.members[member] = name
+            await member.write(f"Welcome, {name}.\n".encode())
             await self.say(f"* {name} is here", apart_from=member)
             try:
                 async for line in lines:

@@ -14,6 +14,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "clinux_datagrams.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif

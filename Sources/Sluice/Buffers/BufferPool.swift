@@ -9,6 +9,9 @@ final class BufferPool {
     /// Where the small writes of the running handler are gathered. What the system does not take at once moves to a queue.
     let outgoing: UnsafeMutablePointer<Scratch>
 
+    /// Where datagrams land; it takes memory when the first one is looked for.
+    let datagrams = DatagramScratch()
+
     private var queues: [WriteQueue] = []
 
     init() {

@@ -2,15 +2,17 @@ import Glibc
 
 /// Binding to an address of this machine.
 enum ListeningAddress {
-    /// A non-blocking stream descriptor that is bound. `reuseAddress`: also where old connections still linger, as every
-    /// server wants.
-    static func bind(_ host: HostAddress, port: UInt16, mode: BindMode, reuseAddress: Bool) throws(SocketError) -> Descriptor {
+    /// A non-blocking descriptor that is bound. `type`: System.stream or System.datagram. `reuseAddress`: also where old
+    /// connections still linger, as every server wants.
+    static func bind(
+        _ host: HostAddress, port: UInt16, mode: BindMode, type: Int32 = System.stream, reuseAddress: Bool
+    ) throws(SocketError) -> Descriptor {
         do throws(SystemError) {
-            return try attempt(host, port: port, mode: mode, reuseAddress: reuseAddress)
+            return try attempt(host, port: port, mode: mode, type: type, reuseAddress: reuseAddress)
         } catch {
             // "Any" on a machine without IPv6 is any IPv4.
             if host == .anyDualStack, error.number == EAFNOSUPPORT {
-                return try bind(.anyIPv4, port: port, mode: mode, reuseAddress: reuseAddress)
+                return try bind(.anyIPv4, port: port, mode: mode, type: type, reuseAddress: reuseAddress)
             }
             if error.number == EINVAL, host.needsScope {
                 throw SocketError(
@@ -21,9 +23,9 @@ enum ListeningAddress {
     }
 
     private static func attempt(
-        _ host: HostAddress, port: UInt16, mode: BindMode, reuseAddress: Bool
+        _ host: HostAddress, port: UInt16, mode: BindMode, type: Int32, reuseAddress: Bool
     ) throws(SystemError) -> Descriptor {
-        let descriptor = try System.socket(family: host.protocolFamily, type: System.stream, nonBlocking: true)
+        let descriptor = try System.socket(family: host.protocolFamily, type: type, nonBlocking: true)
         let number = descriptor.rawValue
         if host.protocolFamily == AF_INET6 {
             System.setOption(number, Int32(IPPROTO_IPV6), IPV6_V6ONLY, host == .anyDualStack ? 0 : 1)

@@ -2,7 +2,7 @@ import Glibc
 
 /// What every socket can do. Which operations a kind supports is told by its subclass; what it does not is refused
 /// with UnsupportedSocketOperationError.
-open class Socket: EventSource {
+open class Socket: EventSource, ReadinessHandler, TurnHandler {
     /// Milliseconds to connect and to close, until set otherwise.
     static let standardTimeLimit = 60_000
 
@@ -36,6 +36,8 @@ open class Socket: EventSource {
         static let blocking = Flags(rawValue: 1 << 15)
         /// EPOLLOUT is asked for at the moment (sockets whose kind asks only while blocked).
         static let watchesWritable = Flags(rawValue: 1 << 16)
+        /// Closing without ever having been connected: no `disconnected` is told.
+        static let onlyBound = Flags(rawValue: 1 << 24)
         static let readChannelFinishedSent = Flags(rawValue: 1 << 17)
         /// The queue was dropped, and borrowed memory is given back: nothing new is accepted meanwhile.
         static let dropping = Flags(rawValue: 1 << 19)
@@ -53,6 +55,24 @@ open class Socket: EventSource {
     /// The open descriptor, -1 when there is none. It outlives the state Connected until the events of the close are over,
     /// so that their handlers can still ask for addresses.
     var rawDescriptor: Int32 = -1
+    /// The place in the loop's poller, -1 when there is none.
+    var slot: Int32 = -1
+    /// What waits look for.
+    var progress = Progress()
+    /// Counts of what happened, for waits to compare with what they began with.
+    struct Progress {
+        /// Chunks that were received, and times that something was sent.
+        var received: UInt32 = 0
+        var sent: UInt32 = 0
+        /// Times that accepted bytes were dropped.
+        var dropped: UInt32 = 0
+        /// Connections that ended, and among them attempts that never came to be one.
+        var ended: UInt32 = 0
+        var failed: UInt32 = 0
+    }
+
+    /// What SO_RCVTIMEO is set to, in milliseconds.
+    var receiveTimeout: Int32 = 0
     /// Changes with each connection's begin and end: who sends an event compares it afterwards, because the handler
     /// may have closed or reconnected this socket.
     var epoch: UInt32 = 0
@@ -221,17 +241,20 @@ open class Socket: EventSource {
         _ host: String, port: Int, openMode: OpenMode = .readWrite, protocol: NetworkProtocol = .any
     ) throws(SocketError) { throw unsupported("connectToHost") }
 
-    open func disconnectFromHost() {}
-    open func abort() {}
-    open func close() {}
+    open func disconnectFromHost() { closeGracefully() }
+    open func abort() { closeAtOnce() }
+    open func close() { closeDevice() }
     open func shutdownWrite() throws(SocketError) { throw unsupported("shutdownWrite") }
     open func bind(_ address: String = "any", port: Int = 0, mode: BindMode = []) throws(SocketError) { throw unsupported("bind") }
 
+    /// Takes over a native descriptor. What this object had before is closed without a word.
     open func setDescriptor(
         _ descriptor: Int32, state: SocketState = .connected, openMode: OpenMode = .readWrite
-    ) throws(SocketError) { throw unsupported("setDescriptor") }
+    ) throws(SocketError) { try adoptDescriptor(descriptor, state: state, openMode: openMode) }
 
-    open func takeDescriptor() throws(SocketError) -> Int32 { throw unsupported("takeDescriptor") }
+    /// Gives the descriptor away, in blocking mode: the caller closes it, and this object is Unconnected. Nothing unread or unsent
+    /// may be left.
+    open func takeDescriptor() throws(SocketError) -> Int32 { try giveDescriptor() }
 
     open var bytesAvailable: Int { 0 }
     open var bytesToWrite: Int { 0 }
@@ -259,11 +282,72 @@ open class Socket: EventSource {
     open func setWriteBufferSize(_ size: Int) throws(SocketError) {}
 
     /// Waits on the calling thread, for this object alone; see `Wait`.
-    open func wait(for kind: Wait.Kind, timeout: Int) -> Bool { false }
-    /// Answers a wait at once where nothing has to be waited for.
-    func verdict(on kind: Wait.Kind) -> Bool? { false }
-    /// What running out of time means for a wait.
-    func waitTimedOut(_ kind: Wait.Kind) {}
+    open func wait(for kind: Wait.Kind, timeout: Int) -> Bool { waitBlocking(for: kind, timeout: timeout) }
+
+    // MARK: What the kinds do each in their way
+
+    /// What to watch the descriptor for.
+    var interest: Readiness { [.readable, .edgeTriggered] }
+    /// Gives a fresh or adopted descriptor what this socket wants of it.
+    func prepare(_ descriptor: Int32) {
+        if let family = System.socketFamily(descriptor) { applyOptions(to: descriptor, family: family) }
+    }
+    func descriptorReady(_ readiness: Readiness) {}
+    /// Checks what can be checked of a descriptor that somebody hands in.
+    func checkDescriptor(_ descriptor: Int32, state: SocketState) throws(SocketError) {}
+    /// Whether the descriptor is watched in this state; while connecting it is not this object that watches.
+    func watches(_ state: SocketState) -> Bool { state == .connected }
+    /// Nothing is unread or unsent.
+    var isSettled: Bool { true }
+    func takeTurn() {}
+    /// Has the loop send what is queued.
+    func sendSoon() {}
+    /// Tells what was sent and not yet told.
+    func tellWritten() {}
+    /// Drops what was received and not read, and what was accepted and not sent.
+    func dropUnread() {}
+    func dropUnsent() {}
+    /// `close` was called: the connection may still be sending.
+    func deviceClosed() {}
+    /// The connection is no more; its events are still to come.
+    func connectionForgotten() {}
+    /// What can be said of a wait for readyRead once there is a connection, without waiting.
+    var readVerdict: Bool? { false }
+    /// For blocking waits: sleeps until something happens to the descriptor or the deadline has come, and handles it. False at
+    /// the deadline.
+    func sleepOnce(for kind: Wait.Kind, timeout: Int, deadline: UInt64?) -> Bool { false }
+
+    override func shutDown() {
+        if state != .unconnected { abort() }
+        // After a close the descriptor outlives the state until the events are over; here they are.
+        openMode = []
+        dropUnread()
+        dropUnsent()
+        releaseDescriptor()
+        existingDetails?.waits.forEach { $0.cancel() }
+        existingDetails?.waits = []
+    }
+
+    /// A connect attempt came to nothing.
+    func connectFailed(_ error: SocketError) {
+        var error = error
+        if error.attempts.isEmpty, let attempts = existingDetails?.connecting?.attempts { error.attempts = attempts }
+        if bytesToWrite > 0 { error.message += "; \(bytesToWrite) bytes were not sent" }
+        endConnecting()
+        epoch &+= 1
+        let begun = epoch
+        progress.ended &+= 1
+        progress.failed &+= 1
+        dropUnsent()
+        releaseDescriptor()
+        details.error = error
+        errorCount &+= 1
+        setState(.unconnected)
+        // Even if a handler has started the next attempt by now, this one's failure is told.
+        if begun == epoch { details.error = error }
+        send(.errorOccurred, .errorOccurred(error))
+        completeWaits()
+    }
 }
 
 // MARK: - Reading and writing in other shapes

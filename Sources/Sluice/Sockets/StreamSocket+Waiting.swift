@@ -1,65 +1,17 @@
 import CLinux
 import Glibc
 
-/// The blocking form of waits: this socket alone, on the calling thread, with or without a running loop.
+/// What the blocking form of waits does with a stream.
 extension StreamSocket {
-    func waitBlocking(for kind: Wait.Kind, timeout: Int) -> Bool {
-        if let verdict = verdict(on: kind) {
-            waitEnded(kind, verdict, errorsBefore: errorCount)
-            return verdict
+    func sleepOnStream(for kind: Wait.Kind, timeout: Int, deadline: UInt64?) -> Bool {
+        if kind == .readyRead {
+            // Nobody answers a question that was not sent.
+            if bytesToWrite > 0 { _ = flushQueue() }
+            guard state == .connected else { return true }
+            if bytesToWrite == 0 { return receiveBlocking(timeout: timeout, deadline: deadline) }
         }
-        let begin = progress
-        let errorsBefore = errorCount
-        let deadline = Self.deadline(after: timeout)
-        while true {
-            let timeLeft = step(for: kind, timeout: timeout, deadline: deadline)
-            if let verdict = verdict(on: kind, since: begin) {
-                waitEnded(kind, verdict, errorsBefore: errorsBefore)
-                return verdict
-            }
-            guard timeLeft else { break }
-        }
-        waitTimedOut(kind)
-        waitEnded(kind, false, errorsBefore: errorsBefore)
-        return false
-    }
-
-    static func deadline(after milliseconds: Int) -> UInt64? {
-        guard milliseconds >= 0 else { return nil }
-        let (nanoseconds, overflow) = UInt64(milliseconds).multipliedReportingOverflow(by: 1_000_000)
-        return overflow ? nil : System.monotonicNanoseconds().addingReportingOverflow(nanoseconds).partialValue
-    }
-
-    /// For poll(2), rounded up; -1 without a deadline.
-    static func milliseconds(until deadline: UInt64?) -> Int32 {
-        guard let deadline else { return -1 }
-        let now = System.monotonicNanoseconds()
-        return deadline <= now ? 0 : Int32(clamping: (deadline - now + 999_999) / 1_000_000)
-    }
-
-    /// Sleeps until something happens to this socket or the deadline has come, and handles it. False at the deadline.
-    private func step(for kind: Wait.Kind, timeout: Int, deadline: UInt64?) -> Bool {
-        if let connecting = existingDetails?.connecting {
-            connecting.advance(until: earliest(deadline, existingDetails?.connectTimer))
-        } else {
-            if kind == .readyRead {
-                // Nobody answers a question that was not sent.
-                if bytesToWrite > 0 { _ = flushQueue() }
-                guard state == .connected else { return true }
-                if bytesToWrite == 0 { return receiveBlocking(timeout: timeout, deadline: deadline) }
-            }
-            pollOnce(until: earliest(deadline, existingDetails?.closeTimer), singleChunk: kind == .readyRead)
-        }
-        let now = System.monotonicNanoseconds()
-        for timer in [existingDetails?.connectTimer, existingDetails?.closeTimer] {
-            if let timer, timer.isActive, timer.deadline <= now { timer.fire() }
-        }
-        return deadline.map { now < $0 } ?? true
-    }
-
-    private func earliest(_ deadline: UInt64?, _ timer: Timer?) -> UInt64? {
-        guard let timer, timer.isActive else { return deadline }
-        return min(deadline ?? .max, timer.deadline)
+        pollOnce(until: deadline, singleChunk: kind == .readyRead)
+        return true
     }
 
     /// One poll(2), and what it finds.
@@ -100,19 +52,6 @@ extension StreamSocket {
             return false
         default:
             handleNothing(received)
-        }
-        return true
-    }
-
-    /// Has recv(2) without MSG_DONTWAIT sleep at most so long; 0 is without limit.
-    private func makeBlocking(timeout: Int32) -> Bool {
-        if !flags.contains(.blocking) {
-            guard System.setNonBlocking(rawDescriptor, false) >= 0 else { return false }
-            flags.insert(.blocking)
-        }
-        if receiveTimeout != timeout {
-            guard System.setReceiveTimeout(rawDescriptor, milliseconds: timeout) >= 0 else { return false }
-            receiveTimeout = timeout
         }
         return true
     }

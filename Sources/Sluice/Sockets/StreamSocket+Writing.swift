@@ -193,19 +193,6 @@ extension StreamSocket {
         watchWritable(true)
     }
 
-    /// Sockets that do not watch for writability all the time do so while blocked.
-    private func watchWritable(_ watch: Bool) {
-        guard slot >= 0, !interest.contains(.writable), watch != flags.contains(.watchesWritable) else { return }
-        if watch { flags.insert(.watchesWritable) } else { flags.remove(.watchesWritable) }
-        // Changing a live registration fails only without memory; the turn that is asked for then tries again.
-        do throws(SystemError) {
-            try loop.poller.change(slot, to: watch ? interest.union(.writable) : interest)
-        } catch {
-            flags.remove([.writeBlocked, .watchesWritable])
-            requestSend()
-        }
-    }
-
     /// Tells what was sent since the last time; not from inside its own handler, where the sum is told after it.
     func reportWritten() {
         guard unreported > 0, !flags.contains(.inBytesWritten) else { return }

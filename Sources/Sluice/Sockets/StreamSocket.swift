@@ -1,33 +1,16 @@
 import Glibc
 
-/// Getting connected: it runs its phases in order, and ends by telling the socket that it has a connection, or why not.
-protocol Connecting: AnyObject {
-    /// Every address that was tried so far.
-    var attempts: [ConnectionAttempt] { get }
-    /// Gives up without a word.
-    func cancel()
-    /// For blocking waits: sleeps until something happens or the deadline (monotonic nanoseconds, nil is none) has come,
-    /// and handles what happened.
-    func advance(until deadline: UInt64?)
-}
-
 /// What TCP, local and TLS sockets share: a stream of bytes with buffers on both sides.
 ///
 /// The order of events is part of the contract: `stateChanged` comes before the event that names what happened; the last data
 /// before the end; `disconnected` once, and last.
-public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
-    /// The place in the loop's poller, -1 when there is none.
-    var slot: Int32 = -1
-    /// What waits look for.
-    var progress = Progress()
+public class StreamSocket: Socket {
     var readLimit = 0
     var writeLimit = 0
     var readBuffer = ReadBuffer()
     var writeQueue: WriteQueue?
     /// Sent, and not yet told by bytesWritten.
     var unreported = 0
-    /// What SO_RCVTIMEO is set to, in milliseconds.
-    var receiveTimeout: Int32 = 0
     /// The server that accepted this socket, and the place in its list.
     var serverIndex: Int32 = -1
     unowned(unsafe) var server: Server?
@@ -50,90 +33,20 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
         announceUnread()
     }
 
-    /// Counts of what happened, for waits to compare with what they began with.
-    struct Progress {
-        /// Chunks that were received, and times that something was sent.
-        var received: UInt32 = 0
-        var sent: UInt32 = 0
-        /// Times that accepted bytes were dropped.
-        var dropped: UInt32 = 0
-        /// Connections that ended, and among them attempts that never came to be one.
-        var ended: UInt32 = 0
-        var failed: UInt32 = 0
-    }
-
     deinit {
         server?.forget(self)
         endConnecting()
         endClosing()
         existingDetails?.waits.forEach { $0.cancel() }
-        dropBuffers()
+        dropUnread()
+        dropUnsent()
         releaseDescriptor()
     }
 
     /// What to watch a connection for. Everything is edge-triggered, once and for all: no system call per pause or resume.
-    var interest: Readiness { [.readable, .writable, .readHangup, .edgeTriggered] }
-
-    /// Checks what can be checked of a descriptor that somebody hands in.
-    func checkDescriptor(_ descriptor: Int32, state: SocketState) throws(SocketError) {}
+    override var interest: Readiness { [.readable, .writable, .readHangup, .edgeTriggered] }
 
     // MARK: Coming to a connection
-
-    /// The common beginning of every kind of connect: refuses what the state does not allow and forgets the last connection.
-    func beginConnecting(to name: String) throws(SocketError) {
-        guard state == .unconnected || state == .bound else {
-            try refuse(.operation, "The socket is in state \(state.name): disconnect or abort it first")
-        }
-        guard !isDestroyed else { throw SocketError(.invalidHandle, "The socket was destroyed") }
-        if state == .unconnected { releaseDescriptor() }
-        epoch &+= 1
-        dropBuffers()
-        flags.subtract([.closeWhenConnected, .readFinished, .writeFinishing, .writeFinished, .readPaused, .writeBlocked,
-            .hungUp, .readChannelFinishedSent, .receiveInTurn, .announceInTurn, .optionsPending])
-        clearError()
-        details.peerName = name
-        details.peer = nil
-    }
-
-    var connectTimeoutError: SocketError {
-        SocketError(.socketTimeout, "The connection was not made in time" + peerSuffix, systemError: ETIMEDOUT)
-    }
-
-    func startConnectTimer(_ onTimeout: @escaping (StreamSocket) -> Void) {
-        guard connectTimeout >= 0 else { return }
-        // A weak reference would give the socket a side table, and every later retain of it would take the slow path.
-        // The timers end with the socket.
-        details.connectTimer = loop.addTimer(after: connectTimeout) { [unowned(unsafe) self] in onTimeout(self) }
-    }
-
-    func endConnecting() {
-        guard let details = existingDetails else { return }
-        details.connectTimer?.cancel()
-        details.connectTimer = nil
-        details.connecting?.cancel()
-        details.connecting = nil
-    }
-
-    /// A connect attempt came to nothing.
-    func connectFailed(_ error: SocketError) {
-        var error = error
-        if error.attempts.isEmpty, let attempts = existingDetails?.connecting?.attempts { error.attempts = attempts }
-        if bytesToWrite > 0 { error.message += "; \(bytesToWrite) bytes were not sent" }
-        endConnecting()
-        epoch &+= 1
-        let begun = epoch
-        progress.ended &+= 1
-        progress.failed &+= 1
-        writeQueueDropped()
-        releaseDescriptor()
-        details.error = error
-        errorCount &+= 1
-        setState(.unconnected)
-        // Even if a handler has started the next attempt by now, this one's failure is told.
-        if begun == epoch { details.error = error }
-        send(.errorOccurred, .errorOccurred(error))
-        completeWaits()
-    }
 
     /// There is a connection. `readiness`: what its descriptor was known to be ready for.
     func connectionMade(readiness: Readiness) {
@@ -161,12 +74,6 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
     /// The last moment before `connected` is sent.
     func willAnnounceConnection() {}
 
-    /// `close` was called: the connection may still be sending.
-    func deviceClosed() {}
-
-    /// The connection is no more; its events are still to come.
-    func connectionForgotten() {}
-
     /// Takes over an open descriptor, connected ones with their place in the poller if they have one.
     func adopt(_ descriptor: Int32, slot: Int32) {
         rawDescriptor = descriptor
@@ -174,39 +81,12 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
         if slot >= 0 { loop.poller.transfer(slot, to: self) }
     }
 
-    func register() throws(SystemError) {
-        slot = try loop.poller.register(rawDescriptor, for: interest, handler: self)
-    }
-
-    /// Closes the descriptor, if there is one.
-    func releaseDescriptor() {
-        guard rawDescriptor >= 0 else { return }
-        System.close(detachDescriptor())
-    }
-
-    /// Forgets the descriptor, which stays open.
-    private func detachDescriptor() -> Int32 {
-        unregister()
-        loop.idleDescriptors.remove(rawDescriptor)
-        receiveTimeout = 0
-        flags.subtract([.blocking, .watchesWritable])
-        defer { rawDescriptor = -1 }
-        return rawDescriptor
-    }
-
-    func unregister() {
-        guard slot >= 0 else { return }
-        loop.poller.unregister(slot)
-        slot = -1
-    }
-
-    func dropBuffers() {
+    override func dropUnread() {
         readBuffer.removeAll()
         if loop.buffers.incoming.pointee.isOwned(by: self) { loop.buffers.incoming.pointee.owner = nil }
-        writeQueueDropped()
     }
 
-    func writeQueueDropped() {
+    override func dropUnsent() {
         unreported = 0
         if gatheredCount > 0 {
             loop.buffers.outgoing.pointee.owner = nil
@@ -226,14 +106,7 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
 
     // MARK: Turns and readiness
 
-    func requestTurn(_ reason: Flags) {
-        flags.insert(reason)
-        guard !flags.contains(.turnRequested) else { return }
-        flags.insert(.turnRequested)
-        loop.requestTurn(self)
-    }
-
-    func takeTurn() {
+    override func takeTurn() {
         flags.remove(.turnRequested)
         let begun = epoch
         if flags.contains(.reportWrittenInTurn) {
@@ -252,7 +125,11 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
         }
     }
 
-    func descriptorReady(_ readiness: Readiness) {
+    override var isSettled: Bool { readBuffer.isEmpty && bytesToWrite == 0 }
+    override func sendSoon() { requestSend() }
+    override func tellWritten() { reportWritten() }
+
+    override func descriptorReady(_ readiness: Readiness) {
         if !readiness.isDisjoint(with: [.readHangup, .error, .hangup]) { flags.insert(.hungUp) }
         if flags.contains(.writeBlocked), !readiness.isDisjoint(with: [.writable, .error, .hangup]) {
             flags.remove(.writeBlocked)
@@ -317,85 +194,18 @@ public class StreamSocket: Socket, ReadinessHandler, TurnHandler {
 
     public override func flush() -> Bool { flushQueue() }
     public override func shutdownWrite() throws(SocketError) { try finishWriting() }
-    public override func disconnectFromHost() { closeGracefully() }
-    public override func close() { closeDevice() }
-    public override func abort() { closeAtOnce() }
-    public override func wait(for kind: Wait.Kind, timeout: Int) -> Bool { waitBlocking(for: kind, timeout: timeout) }
-    override func verdict(on kind: Wait.Kind) -> Bool? { streamVerdict(on: kind) }
-    override func waitTimedOut(_ kind: Wait.Kind) { streamWaitTimedOut(kind) }
 
-    // MARK: Descriptors
-
-    /// Takes over a native descriptor. What this object had before is closed without a word.
-    public override func setDescriptor(
-        _ descriptor: Int32, state: SocketState = .connected, openMode: OpenMode = .readWrite
-    ) throws(SocketError) {
-        guard [.connected, .unconnected, .bound].contains(state) else {
-            throw SocketError(.invalidArgument, "A descriptor can be taken over as Connected, Bound or Unconnected, not as \(state.name)")
-        }
-        guard System.isOpen(descriptor), System.isSocket(descriptor) else {
-            try refuse(.unsupportedSocketOperation, "\(descriptor) is not the descriptor of a socket")
-        }
-        try checkDescriptor(descriptor, state: state)
-        if state == .connected, System.peerAddress(descriptor) == nil {
-            try refuse(.unsupportedSocketOperation, "The descriptor \(descriptor) is not connected")
-        }
-        guard descriptor == rawDescriptor || !loop.holds(descriptor) else {
-            try refuse(.operation, "The descriptor \(descriptor) belongs to another object")
-        }
-        endConnecting()
-        epoch &+= 1
-        if descriptor != rawDescriptor { releaseDescriptor() } else { _ = detachDescriptor() }
-        dropBuffers()
-        flags.formIntersection([.allowHalfOpen, .pauseOnSslErrors, .turnRequested, .sendRequested])
-        rawDescriptor = descriptor
-        clearError()
-        self.openMode = openMode
-        if state == .connected {
-            do throws(SystemError) { try register() } catch {
-                rawDescriptor = -1
-                throw SocketError.from(error)
-            }
-        } else {
-            loop.idleDescriptors.insert(descriptor)
-        }
-        setState(state)
+    override var readVerdict: Bool? {
+        // Behind a full buffer nothing new can come before something is read.
+        state == .connected && !flags.contains(.readFinished) && readRoom > 0 ? nil : false
     }
 
-    /// Gives the descriptor away, in blocking mode: the caller closes it, and this object is Unconnected. Nothing unread or unsent
-    /// may be left.
-    public override func takeDescriptor() throws(SocketError) -> Int32 {
-        guard descriptor >= 0 else { throw SocketError(.invalidState, "The socket has no descriptor") }
-        guard readBuffer.isEmpty, bytesToWrite == 0 else {
-            throw SocketError(
-                .operation, "\(bytesAvailable) bytes are unread and \(bytesToWrite) unsent: read and flush before taking the descriptor")
-        }
-        if receiveTimeout != 0 { _ = System.setReceiveTimeout(rawDescriptor, milliseconds: 0) }
-        _ = System.setNonBlocking(rawDescriptor, false)
-        let taken = detachDescriptor()
-        epoch &+= 1
-        progress.ended &+= 1
-        openMode = []
-        endConnecting()
-        endClosing()
-        setState(.unconnected)
-        completeWaits()
-        return taken
-    }
-
-    func endClosing() {
-        existingDetails?.closeTimer?.cancel()
-        existingDetails?.closeTimer = nil
+    override func sleepOnce(for kind: Wait.Kind, timeout: Int, deadline: UInt64?) -> Bool {
+        sleepOnStream(for: kind, timeout: timeout, deadline: deadline)
     }
 
     override func shutDown() {
-        if state != .unconnected { abort() }
-        // After a close the descriptor outlives the state until the events are over; here they are.
-        openMode = []
-        dropBuffers()
-        releaseDescriptor()
+        super.shutDown()
         server?.forget(self)
-        existingDetails?.waits.forEach { $0.cancel() }
-        existingDetails?.waits = []
     }
 }

@@ -1,7 +1,7 @@
 import Glibc
 
 /// The way of a TCP socket to its connection: the name is looked up unless it is an address, then the addresses race.
-final class TCPConnecting: Connecting, ConnectionRaceDelegate {
+final class TCPConnecting: HostConnecting, ConnectionRaceDelegate {
     private unowned(unsafe) let socket: TCPSocket
     private let host: String
     private let port: UInt16

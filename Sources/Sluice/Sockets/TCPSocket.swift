@@ -18,45 +18,7 @@ public final class TCPSocket: StreamSocket {
     public override func connectToHost(
         _ host: String, port: Int, openMode: OpenMode = .readWrite, protocol: NetworkProtocol = .any
     ) throws(SocketError) {
-        guard let portNumber = UInt16(exactly: port) else {
-            throw SocketError(.portNumberOutOfRange, "The port must be a number from 1 to 65535, not \(port)")
-        }
-        guard `protocol` != .unknown else { throw SocketError(.invalidArgument, "The protocol must be any, IPv4 or IPv6") }
-        try beginConnecting(to: host)
-        self.openMode = openMode.isDisjoint(with: .readWrite) ? openMode.union(.readWrite) : openMode
-        let begun = epoch
-        setState(.hostLookup)
-        guard begun == epoch else { return }
-        if host.isEmpty {
-            failInTurn(SocketError(.emptyHostName, "The host name is empty"))
-            return
-        }
-        if portNumber == 0 {
-            failInTurn(SocketError(.portNumberOutOfRange, "Port 0 cannot be connected to: the port must be from 1 to 65535"))
-            return
-        }
-        details.peer = "\(host.abbreviated):\(port)"
-        let connecting = TCPConnecting(self, host: host, port: portNumber)
-        details.connecting = connecting
-        startConnectTimer { socket in
-            socket.connectFailed(socket.connectTimeoutError)
-        }
-        if let address = HostAddress(literal: host) {
-            if `protocol` == .any || address.networkProtocol == `protocol` {
-                connecting.start(addresses: [address])
-            } else {
-                connectFailed(SocketError(.hostNotFound, "\(host.abbreviated) is not an \(`protocol`.name) address"))
-            }
-        } else {
-            connecting.start(lookupOf: host, protocol: `protocol`)
-        }
-    }
-
-    /// Fails in the next turn, as other failed attempts do.
-    func failInTurn(_ error: SocketError) {
-        let failing = FailingConnect(self, error)
-        details.connecting = failing
-        loop.requestTurn(failing)
+        try connect(to: host, port: port, openMode: openMode, protocol: `protocol`) { TCPConnecting(self, host: host, port: $0) }
     }
 
     func raceWon(descriptor: Int32, slot: Int32, readiness: Readiness, peer: String) {
@@ -94,26 +56,7 @@ public final class TCPSocket: StreamSocket {
 
     /// Gives the socket its own address before it connects. Port 0 picks one.
     public override func bind(_ address: String = "any", port: Int = 0, mode: BindMode = []) throws(SocketError) {
-        guard let portNumber = UInt16(exactly: port) else {
-            throw SocketError(.portNumberOutOfRange, "The port must be a number from 0 to 65535, not \(port)")
-        }
-        guard state == .unconnected else { try refuse(.operation, "The socket is in state \(state.name): bind comes first") }
-        guard let host = HostAddress(parsing: address) else {
-            try refuse(.unsupportedSocketOperation, "\"\(address.abbreviated)\" is not an address to bind to")
-        }
-        releaseDescriptor()
-        epoch &+= 1
-        do throws(SocketError) {
-            let descriptor = try ListeningAddress.bind(host, port: portNumber, mode: mode, reuseAddress: false)
-            rawDescriptor = descriptor.release()
-            loop.idleDescriptors.insert(rawDescriptor)
-        } catch {
-            report(error)
-            throw error
-        }
-        if let family = System.socketFamily(rawDescriptor) { applyOptions(to: rawDescriptor, family: family) }
-        clearError()
-        setState(.bound)
+        try bind(address, port: port, mode: mode, type: System.stream)
     }
 
     override func checkDescriptor(_ descriptor: Int32, state: SocketState) throws(SocketError) {
@@ -121,26 +64,5 @@ public final class TCPSocket: StreamSocket {
         guard family == AF_INET || family == AF_INET6, System.socketType(descriptor) == System.stream,
             !System.isListening(descriptor)
         else { try refuse(.unsupportedSocketOperation, "The descriptor \(descriptor) is not that of a TCP connection") }
-    }
-}
-
-/// An attempt that fails as soon as the caller has returned to its loop.
-private final class FailingConnect: Connecting, TurnHandler {
-    let attempts: [ConnectionAttempt] = []
-    private unowned(unsafe) let socket: StreamSocket
-    private var error: SocketError?
-
-    init(_ socket: StreamSocket, _ error: SocketError) {
-        self.socket = socket
-        self.error = error
-    }
-
-    func cancel() { error = nil }
-    func advance(until deadline: UInt64?) { takeTurn() }
-
-    func takeTurn() {
-        guard let error else { return }
-        cancel()
-        socket.connectFailed(error)
     }
 }

@@ -16,13 +16,13 @@ public final class Wait {
     }
 
     let kind: Kind
-    private unowned(unsafe) let socket: StreamSocket
+    private unowned(unsafe) let socket: Socket
     private var completion: ((Bool) -> Void)?
     private var timer: Timer?
-    private let begin: StreamSocket.Progress
+    private let begin: Socket.Progress
     private let errorsBefore: UInt32
 
-    fileprivate init(_ kind: Kind, socket: StreamSocket, timeout: Int, completion: @escaping (Bool) -> Void) {
+    fileprivate init(_ kind: Kind, socket: Socket, timeout: Int, completion: @escaping (Bool) -> Void) {
         self.kind = kind
         self.socket = socket
         self.completion = completion
@@ -54,7 +54,7 @@ public final class Wait {
         guard completion != nil else { return }
         let socket = socket
         socket.forget(self)
-        socket.streamWaitTimedOut(kind)
+        socket.waitTimedOut(kind)
         complete(false)
     }
 }
@@ -82,7 +82,7 @@ extension Socket {
     }
 }
 
-extension StreamSocket {
+extension Socket {
     /// Begins a wait that the running loop answers, exactly once, with what the blocking form would return; nil when it was
     /// answered at once. `cancel` it if the answer is not wanted any more.
     @discardableResult
@@ -94,7 +94,7 @@ extension StreamSocket {
         }
         let wait = Wait(kind, socket: self, timeout: timeout, completion: completion)
         details.waits.append(wait)
-        if bytesToWrite > 0, state == .connected { requestSend() }
+        if bytesToWrite > 0, state == .connected { sendSoon() }
         return wait
     }
 
@@ -115,22 +115,19 @@ extension StreamSocket {
     }
 
     /// What can be said without waiting.
-    func streamVerdict(on kind: Wait.Kind) -> Bool? {
+    func verdict(on kind: Wait.Kind) -> Bool? {
         let connecting = state == .hostLookup || state == .connecting
         switch kind {
         case .connected:
             if state == .connected { return true }
             return connecting ? nil : false
         case .readyRead:
-            if connecting { return nil }
-            // Behind a full buffer nothing new can come before something is read.
-            return state == .connected && !flags.contains(.readFinished) && readRoom > 0 ? nil : false
+            return connecting ? nil : readVerdict
         case .bytesWritten:
-            if bytesToWrite == 0 || state == .unconnected || state == .bound { return false }
-            return nil
+            return bytesToWrite == 0 || state == .unconnected ? false : nil
         case .sync:
             if bytesToWrite == 0 { return true }
-            return state == .unconnected || state == .bound ? false : nil
+            return state == .unconnected ? false : nil
         case .disconnected:
             return state == .unconnected || state == .bound ? false : nil
         }
@@ -144,7 +141,8 @@ extension StreamSocket {
         }
     }
 
-    func streamWaitTimedOut(_ kind: Wait.Kind) {
+    /// What running out of time means for a wait.
+    func waitTimedOut(_ kind: Wait.Kind) {
         if kind == .connected, state == .hostLookup || state == .connecting {
             connectFailed(connectTimeoutError)
         } else {
@@ -154,6 +152,16 @@ extension StreamSocket {
     }
 
     fileprivate func forget(_ wait: Wait) { existingDetails?.waits.removeAll { $0 === wait } }
+
+    /// Answers the waits for reading with no: an error came instead.
+    func failReadWaits() {
+        guard let details = existingDetails, !details.waits.isEmpty else { return }
+        let waits = details.waits.filter { $0.kind == .readyRead }
+        for wait in waits {
+            forget(wait)
+            wait.complete(false)
+        }
+    }
 
     /// Answers the waits whose time has come. Called after the events of what happened.
     func completeWaits() {

@@ -37,9 +37,12 @@ struct JSON {
         self.document = document
     }
 
-    /// To be called once before the first text is parsed, and before there is a second thread: the seed of the hash tables
-    /// is process-wide.
-    static func prepare() { json_object_seed(0) }
+    /// To be called once before the first text is parsed, and before there is a second thread: the memory and the seed of
+    /// the hash tables are process-wide.
+    static func prepare() {
+        JSONMemory.install()
+        json_object_seed(0)
+    }
 
     var kind: Kind {
         switch pointer.pointee.type {

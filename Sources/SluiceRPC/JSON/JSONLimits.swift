@@ -9,12 +9,27 @@ struct JSONLimits {
     /// Why the text may not be parsed, or nil.
     func exceeded(by bytes: UnsafeRawBufferPointer) -> String? {
         if bytes.count <= depth { return nil }
-        // A plain count of brackets and commas is quick and settles all ordinary texts; only those that hold many of them,
-        // perhaps within strings, are worth a second look.
-        var opening = 0
-        for byte in bytes { opening &+= byte == 91 || byte == 123 ? 1 : 0 }
-        if opening <= depth, bytes.count <= values { return nil }
+        // A plain count of opening brackets is quick and settles all ordinary texts; only those that hold many of them, perhaps
+        // within strings, or are large, are worth a second look.
+        if bytes.count <= values, roughBracketCount(bytes) <= depth { return nil }
         return exactlyExceeded(by: bytes)
+    }
+
+    /// At least the number of opening brackets, eight bytes at a time. The two kinds differ in one bit.
+    private func roughBracketCount(_ bytes: UnsafeRawBufferPointer) -> Int {
+        var count = 0
+        var index = 0
+        while index + 8 <= bytes.count {
+            let word = (bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self) | 0x2020_2020_2020_2020) ^ 0x7B7B_7B7B_7B7B_7B7B
+            // The high bit of each byte that is zero now, and sometimes of one above it.
+            count += ((word &- 0x0101_0101_0101_0101) & ~word & 0x8080_8080_8080_8080).nonzeroBitCount
+            index += 8
+        }
+        while index < bytes.count {
+            if bytes[index] | 0x20 == 0x7B { count += 1 }
+            index += 1
+        }
+        return count
     }
 
     private func exactlyExceeded(by bytes: UnsafeRawBufferPointer) -> String? {

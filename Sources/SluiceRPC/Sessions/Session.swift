@@ -293,12 +293,12 @@ final class Session {
     /// The client sends no more. What waits is answered as it ends; what would wait for ever, after half a minute.
     func inputEnded() {
         guard phase == .serving else { return }
-        phase = .draining
-        channel.stopReading()
         if channel.isHungUp {
             close()
             return
         }
+        phase = .draining
+        channel.stopReading()
         if pending.values.contains(where: \.isUnlimited) {
             endTimer = service.loop.addTimer(after: 30_000) { [weak self] in
                 self?.cancelPending("The client sends no more, and the wait had no limit.", where: \.isUnlimited)

@@ -54,6 +54,16 @@ final class Channel {
         passesDescriptors = inputKind == .socket && outputKind == .socket && Self.isUnixSocket(input) && Self.isUnixSocket(output)
     }
 
+    /// An accepted connection of a Unix socket, of which nothing has to be found out.
+    init(unixSocket: Int32, loop: EventLoop) {
+        input = unixSocket
+        output = unixSocket
+        self.loop = loop
+        inputKind = .socket
+        outputKind = .socket
+        passesDescriptors = true
+    }
+
     deinit { close() }
 
     /// Begins to read.

@@ -8,6 +8,7 @@ final class UnixListener {
     private let path: String
     private let descriptor: Int32
     private let identity: (device: dev_t, inode: ino_t)
+    private let user = geteuid()
     private let log: Logger
     private let loop: EventLoop
     private let accept: (Int32) -> Void
@@ -29,7 +30,7 @@ final class UnixListener {
             throw Self.failure("cannot find the socket \(path) just made", number)
         }
         identity = (status.st_dev, status.st_ino)
-        watch = try loop.watch(descriptor: descriptor, readable: true, writable: false) { [weak self] _, _ in self?.acceptAll() }
+        watch = try loop.watch(descriptor: descriptor, readable: true, writable: false) { [weak self] _, _ in self?.acceptNext() }
     }
 
     deinit { close() }
@@ -48,26 +49,23 @@ final class UnixListener {
 
     // MARK: Accepting
 
-    private func acceptAll() {
-        // As many as fit a turn; the watch tells of the rest.
-        for _ in 0..<32 {
-            let client = clinux_accept(descriptor, true)
-            if client >= 0 {
-                admit(client)
-                continue
-            }
-            switch errno {
-            case EINTR, ECONNABORTED: continue
-            case EMFILE, ENFILE, ENOMEM, ENOBUFS: pause(errno)
-            default: break
-            }
+    /// One connection a turn: that is enough under any load, and a single client costs no second call that finds nothing.
+    private func acceptNext() {
+        let client = clinux_accept(descriptor, true)
+        if client >= 0 {
+            admit(client)
             return
+        }
+        switch errno {
+        case EMFILE, ENFILE, ENOMEM, ENOBUFS: pause(errno)
+        // Of the connection rather than of the listener, and if not, it is told again.
+        default: break
         }
     }
 
     private func admit(_ client: Int32) {
         var credentials = clinux_credentials()
-        guard clinux_peer_credentials(client, &credentials) == 0, credentials.uid == geteuid() else {
+        guard clinux_peer_credentials(client, &credentials) == 0, credentials.uid == user else {
             log.warning("client refused: another user", metadata: ["uid": "\(credentials.uid)"])
             Self.refuse(client, .notPermitted("Only processes of the user that runs the sidecar may connect."))
             return

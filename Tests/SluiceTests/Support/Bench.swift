@@ -24,6 +24,7 @@ final class Bench {
     let loop: EventLoop
     let folder: TempFolder
     private var sources: [EventSource] = []
+    private var peers: [RawPeer] = []
 
     init() throws {
         loop = try EventLoop()
@@ -37,6 +38,7 @@ final class Bench {
             source.destroy()
         }
         sources = []
+        peers = []
         loop.destroy()
     }
 
@@ -100,6 +102,7 @@ final class Bench {
         let log = Recorder(socket)
         try #require(socket.waitForConnected(timeout: Self.patience))
         let peer = try listener.accept()
+        peers.append(peer)
         log.clear()
         return Link(socket: socket, log: log, peer: peer)
     }
