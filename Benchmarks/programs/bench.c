@@ -47,7 +47,7 @@ struct task parse_task(int count, char **words) {
     static const struct {
         const char *name;
         int numbers;
-    } operations[] = {{"rtt", 2}, {"stream", 2}, {"many", 3}, {"connrate", 1}};
+    } operations[] = {{"rtt", 2}, {"stream", 2}, {"many", 3}, {"connrate", 1}, {"idle", 1}};
     bool known = task.is_server && (task.is_sink || strcmp(words[3], "echo") == 0);
     for (unsigned i = 0; !task.is_server && i < sizeof operations / sizeof *operations; i++)
         known = known || (strcmp(operations[i].name, words[3]) == 0 && given >= operations[i].numbers);

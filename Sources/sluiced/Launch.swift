@@ -33,13 +33,13 @@ struct Launch {
         let output = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
         guard input >= 0, output >= 0, dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 else { fail("cannot duplicate standard input and output") }
         openNothing(as: STDIN_FILENO)
-        run { service throws(SocketError) in try service.serve(input: input, output: output) }
+        run(failsWithItsClient: true) { service throws(SocketError) in try service.serve(input: input, output: output) }
     }
 
     /// Serves whoever connects to the path, until a signal.
     func serve(path: String) -> Never {
         prepareProcess()
-        run { service throws(SocketError) in
+        run(failsWithItsClient: false) { service throws(SocketError) in
             try service.listen(path: path)
             // For whoever has started the sidecar and waits until it can be used.
             _ = write(STDOUT_FILENO, "READY\n", 6)
@@ -56,7 +56,8 @@ struct Launch {
         }
     }
 
-    private func run(_ start: (Sidecar) throws(SocketError) -> Void) -> Never {
+    /// `failsWithItsClient`: a client that had to be dropped is what the exit status tells. A service outlives such a client.
+    private func run(failsWithItsClient: Bool, _ start: (Sidecar) throws(SocketError) -> Void) -> Never {
         do throws(SocketError) {
             let service = try Sidecar(limits: settings.limits, rules: settings.rules, log: log)
             service.loop.busyPoll = settings.busyPoll
@@ -64,7 +65,7 @@ struct Launch {
             try start(service)
             try service.run()
             signals.stop()
-            exit(service.hasDroppedClient ? 1 : 0)
+            exit(failsWithItsClient && service.hasDroppedClient ? 1 : 0)
         } catch {
             fail(error.message)
         }

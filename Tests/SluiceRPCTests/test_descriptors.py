@@ -21,6 +21,22 @@ class OverAUnixSocket(TestCase):
         self.rpc.send_with_descriptors(line, descriptors)
         return self.rpc.answer(number)
 
+    def test_a_request_that_fails_uses_up_its_descriptor(self):
+        first, second = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+        handle = self.rpc.call("tcpServer.create")
+        for method, parameters in (
+            ("server.setDescriptor", {"handle": handle, "descriptor": 0, "nope": 1}),
+            ("server.setDescriptor", {"handle": 999, "descriptor": 0}),
+            ("localServer.listen", {"handle": handle, "descriptor": 0}),
+        ):
+            self.assertIn("error", self.request_with([first.fileno()], method, **parameters))
+        self.assertIsNone(self.request_with([second.fileno()], "server.setDescriptor", handle=handle, descriptor=0)["result"])
+        self.assertEqual(self.rpc.call("server.port", handle), second.getsockname()[1])
+        self.rpc.call("handle.destroy", handle)
+        self.assertEqual(self.service_.descriptors(), self.before)
+        first.close()
+        second.close()
+
     def test_giving_a_connection(self):
         ours, theirs = socket.create_server(("127.0.0.1", 0)), socket.socket()
         theirs.connect(ours.getsockname())

@@ -117,6 +117,24 @@ class Headers(TestCase):
             self.rpc.send(bytes([byte]))
         self.assertEqual(self.rpc.message()["id"], "ping")
 
+    def test_what_is_out_of_step_is_told_and_the_next_good_message_found(self):
+        good = b"Content-Length: %d\r\n\r\n%s" % (len(PING), PING)
+        # A length that is too large swallows the beginning of the next header, and with it the next message.
+        for length, answered in ((len(PING) - 1, 3), (len(PING) + 1, 2)):
+            with self.subTest(length=length):
+                rpc = self.stdio()
+                rpc.headers = True
+                rpc.send(b"Content-Length: %d\r\n\r\n%s" % (length, PING) + good * 3)
+                codes = [rpc.message().get("error", {}).get("code") for _ in range(2 + answered)]
+                self.assertEqual(codes, [-32700, -32600] + [None] * answered)
+
+    def test_headers_without_a_length(self):
+        rpc = self.stdio()
+        rpc.headers = True
+        good = b"Content-Length: %d\r\n\r\n%s" % (len(PING), PING)
+        rpc.send(good + b"Content-Type: application/json\r\n\r\n" + good)
+        self.assertEqual([rpc.message().get("error", {}).get("code") for _ in range(3)], [None, -32600, None])
+
     def test_other_header_first(self):
         self.rpc.send(b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(PING), PING))
         self.assertEqual(self.rpc.message()["id"], "ping")

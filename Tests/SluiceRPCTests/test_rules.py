@@ -104,6 +104,23 @@ class Rules(TestCase):
         self.assertError(rpc.error("localSocket.connectToServer", handle, inside + "/a"), -32001, "NotPermittedError")
         self.assertFalse(self.allowed(rpc, "127.0.0.1", 1))
 
+    def test_links_are_followed_as_connecting_follows_them(self):
+        folder = os.path.realpath(self.folder())
+        secret, public = os.path.join(folder, "secret"), os.path.join(folder, "public")
+        os.makedirs(os.path.join(secret, "sub"))
+        os.mkdir(public)
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.bind(os.path.join(secret, "a"))
+        listener.listen()
+        os.symlink(os.path.join(secret, "a"), os.path.join(public, "link"))
+        os.symlink(os.path.join(secret, "sub"), os.path.join(public, "folder"))
+        rpc = self.stdio("--deny", secret)
+        for name in ("/link", "/folder/../a"):
+            with self.subTest(name=name):
+                handle = rpc.call("localSocket.create")
+                self.assertError(rpc.error("localSocket.connectToServer", handle, public + name), -32001, "NotPermittedError")
+
     def test_abstract_names(self):
         rpc = self.stdio("--allow", "@mine-")
         for name, good in (("mine-1", True), ("mine-", True), ("yours", False)):

@@ -170,6 +170,25 @@ import Testing
         #expect(log.events == ["readyRead(1)", "readyRead(2)", "readyRead(3)"])
     }
 
+    @Test func askingDoesNotTakeTheReadyReadAway() throws {
+        let bench = try Bench()
+        defer { bench.end() }
+        let peer = try RawDatagrams()
+        for ask: (UDPSocket) -> Bool in [{ $0.hasPendingDatagrams }, { $0.pendingDatagramSize == 3 }, { $0.bytesAvailable == 3 }] {
+            let socket = try bench.boundSocket()
+            let log = Recorder(socket)
+            try peer.send("one", to: socket.localPort)
+            var entry = pollfd(fd: socket.descriptor, events: Int16(POLLIN), revents: 0)
+            try #require(poll(&entry, 1, Int32(Bench.patience)) == 1)
+            #expect(ask(socket) && log.events.isEmpty)
+            bench.run { log.saw(.readyRead) }
+            #expect(log.events == ["readyRead(3)"])
+            #expect(try socket.nextText() == "one")
+            try bench.settle()
+            #expect(log.events.count == 1)
+        }
+    }
+
     @Test func aHandlerThatReadsOneIsCalledForEach() throws {
         let bench = try Bench()
         defer { bench.end() }

@@ -8,7 +8,6 @@ public protocol EventReceiver: AnyObject {
 /// What sockets and servers have in common: they live on one loop, belong to its thread, and send events.
 open class EventSource {
     public let loop: EventLoop
-    public let kind: ObjectKind
 
     /// Who is told. Kept alive by this object until `destroy()`.
     public var receiver: (any EventReceiver)?
@@ -19,6 +18,8 @@ open class EventSource {
     /// The events that reach the receiver.
     public var subscribedEvents: EventMask = .standard
 
+    // The small ones stand together: idle connections are many, and padding counts.
+    public let kind: ObjectKind
     public internal(set) var isDestroyed = false
 
     init(loop: EventLoop, kind: ObjectKind) {

@@ -65,10 +65,10 @@ open class Socket: EventSource, ReadinessHandler, TurnHandler {
         var received: UInt32 = 0
         var sent: UInt32 = 0
         /// Times that accepted bytes were dropped.
-        var dropped: UInt32 = 0
+        var dropped: UInt16 = 0
         /// Connections that ended, and among them attempts that never came to be one.
-        var ended: UInt32 = 0
-        var failed: UInt32 = 0
+        var ended: UInt16 = 0
+        var failed: UInt16 = 0
     }
 
     /// What SO_RCVTIMEO is set to, in milliseconds.

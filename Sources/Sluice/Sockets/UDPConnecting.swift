@@ -27,14 +27,14 @@ final class UDPConnecting: HostConnecting {
     private func lookedUp(_ result: Result<[HostAddress], SocketError>?, started: UInt64) {
         switch result {
         case .success(let addresses)? where !addresses.isEmpty:
-            note(host, .lookup, since: started, 0)
+            note(host.abbreviated, .lookup, since: started, 0)
             start(addresses: addresses)
         case .failure(let error)?:
-            note(host, .lookup, since: started, error.systemError)
+            note(host.abbreviated, .lookup, since: started, error.systemError)
             fail(error)
         default:
-            note(host, .lookup, since: started, 0)
-            fail(SocketError(.hostNotFound, "Host not found: \(host)"))
+            note(host.abbreviated, .lookup, since: started, 0)
+            fail(SocketError(.hostNotFound, "Host not found: \(host.abbreviated)"))
         }
     }
 
@@ -56,7 +56,7 @@ final class UDPConnecting: HostConnecting {
                 note(address.description(port: port), .connect, since: started, error.systemError)
                 last = error
             }
-            fail(last ?? SocketError(.hostNotFound, "Host not found: \(host)"))
+            fail(last ?? SocketError(.hostNotFound, "Host not found: \(host.abbreviated)"))
         }
     }
 

@@ -17,12 +17,12 @@ extension UDPSocket {
             try refuse(.operation, "The socket is \(state.name): it has to be bound to \(join ? "join" : "leave") a group")
         }
         guard let address = HostAddress(literal: group), address.isMulticast else {
-            try refuse(.invalidArgument, "\(group) is not the address of a multicast group")
+            try refuse(.invalidArgument, "\"\(group.abbreviated)\" is not the address of a multicast group")
         }
         guard address.isIPv6 == datagramFlags.contains(.ipv6) else {
             try refuse(
                 .unsupportedSocketOperation,
-                "A socket bound to \(localAddress) cannot join \(group): bind it to \(address.isIPv6 ? "AnyIPv6" : "AnyIPv4")")
+                "A socket bound to \(localAddress) cannot join \(address): bind it to \(address.isIPv6 ? "AnyIPv6" : "AnyIPv4")")
         }
         let number = try interfaceNumber(interface)
         // The scope of a group of IPv6 (ff02::1%eth0) names the interface too.
@@ -37,12 +37,14 @@ extension UDPSocket {
     /// 0 for none.
     private func interfaceNumber(_ name: String?) throws(SocketError) -> UInt32 {
         guard let name, !name.isEmpty else { return 0 }
-        guard let number = System.interfaceIndex(name) else { try refuse(.invalidArgument, "There is no network interface \(name)") }
+        guard let number = System.interfaceIndex(name) else {
+            try refuse(.invalidArgument, "There is no network interface \"\(name.abbreviated)\"")
+        }
         return number
     }
 
     private func membershipError(_ number: Int32, group: String, interface: String?) -> SocketError {
-        let place = interface.map { "\(group), \($0)" } ?? group
+        let place = (interface.map { "\(group), \($0)" } ?? group).abbreviated
         switch number {
         case EADDRINUSE:
             return SocketError(.operation, "The socket is in the group already (\(place))", systemError: number)
@@ -72,7 +74,7 @@ extension UDPSocket {
         if rawDescriptor >= 0 {
             let result = setMulticastInterface(rawDescriptor, number)
             guard result >= 0 else {
-                let error = SocketError.from(errno: Int32(truncatingIfNeeded: -result), doing: .setOption, peer: interface)
+                let error = SocketError.from(errno: Int32(truncatingIfNeeded: -result), doing: .setOption, peer: interface.abbreviated)
                 report(error)
                 throw error
             }

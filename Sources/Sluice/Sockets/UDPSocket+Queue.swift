@@ -32,6 +32,7 @@ final class DatagramOutbox {
     private var count = 0
 
     var isEmpty: Bool { count == 0 }
+    var summary: String { "\(count) datagrams of \(bytes) bytes in all" }
     var hasItems: Bool { first < items.count }
     /// The one that began first.
     var lookup: HostLookup? { names.first?.lookup }
@@ -176,7 +177,7 @@ extension UDPSocket {
         do throws(SocketError) {
             let addresses = try result.get()
             guard let host = addresses.first(where: { reachable($0) != nil }) else {
-                throw SocketError(.hostNotFound, "\(entry.name) has no address that can be reached from \(localAddress)")
+                throw SocketError(.hostNotFound, "\(entry.name.abbreviated) has no address that can be reached from \(localAddress)")
             }
             for item in entry.items {
                 guard let destination = destination(host, port: item.port) else { continue }

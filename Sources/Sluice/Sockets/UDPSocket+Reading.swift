@@ -88,7 +88,10 @@ extension UDPSocket {
         guard canReceive else { return false }
         // Inside its own handler the socket knows whether the system has more, and keeps to its share of the turn.
         if flags.contains(.inReadyRead), share <= 0 || !datagramFlags.contains(.moreInSystem) { return false }
-        return fetch(wait: false) > 0
+        guard fetch(wait: false) > 0 else { return false }
+        // The system will not tell of it any more: unless it is read before, the next turn does.
+        if !flags.contains(.inReadyRead) { requestTurn(.announceInTurn) }
+        return true
     }
 
     /// Something was read: what is left, and what comes, is told again.

@@ -155,7 +155,7 @@ extension UDPSocket {
             try bindToSend("any")
             return .name(address, port: portNumber)
         }
-        guard !host.isAny else { try refuse(.invalidArgument, "\(address) is no address that anything can be sent to") }
+        guard !host.isAny else { try refuse(.invalidArgument, "\(host) is no address that anything can be sent to") }
         try bindToSend(host.unmapped.isIPv4 ? "AnyIPv4" : "any")
         guard let destination = destination(host, port: portNumber) else {
             try refuse(.unsupportedSocketOperation, "The socket is bound to \(localAddress), from where \(host) cannot be reached")

@@ -73,8 +73,12 @@ public final class UDPSocket: Socket {
     public override func connectToHost(
         _ host: String, port: Int, openMode: OpenMode = .readWrite, protocol: NetworkProtocol = .any
     ) throws(SocketError) {
+        let waiting = state == .bound ? existingOutbox : nil
         try connect(to: host, port: port, openMode: openMode.union(.unbuffered), protocol: `protocol`) {
             UDPConnecting(self, host: host, port: $0)
+        }
+        if let waiting {
+            report(SocketError(.datagramWrite, "\(waiting.summary) were not sent: the socket was connected before they could be"))
         }
     }
 
@@ -85,8 +89,8 @@ public final class UDPSocket: Socket {
             if isFresh { try open(host.protocolFamily) }
             guard let reached = reachable(host) else {
                 throw SocketError(
-                    .socketAddressNotAvailable,
-                    "The socket is bound to \(localAddress), from where \(host) cannot be reached", systemError: EAFNOSUPPORT)
+                    .connectionRefused, "\(host) cannot be reached from \(localAddress), which the socket is bound to",
+                    systemError: EAFNOSUPPORT)
             }
             let result = System.connect(rawDescriptor, SocketAddress(reached, port: port))
             guard result == 0 else {
@@ -96,6 +100,8 @@ public final class UDPSocket: Socket {
             if slot < 0 { try watchDescriptor(.connected) }
             ownPort = 0
             details.peer = host.description(port: port)
+            // What came to the bound socket before is still there, and the system does not tell of it again.
+            if !isFresh { lookAgain() }
             return nil
         } catch {
             if isFresh { releaseDescriptor() }
@@ -123,12 +129,7 @@ public final class UDPSocket: Socket {
         guard begun == epoch else { return }
         completeWaits()
         guard begun == epoch else { return }
-        if flags.contains(.closeWhenConnected) {
-            disconnectFromHost()
-            return
-        }
-        // What came to the bound socket before is still there, and is not told of again.
-        lookAgain()
+        if flags.contains(.closeWhenConnected) { disconnectFromHost() }
     }
 
     /// How this socket has to name a destination: nil when it cannot send there.
@@ -282,8 +283,8 @@ public final class UDPSocket: Socket {
 
     // MARK: What is told in the extensions
 
-    /// The size of the next datagram that was received, or of what is left of it.
-    public override var bytesAvailable: Int { inbox.front.count }
+    /// The size of the next datagram, or of what is left of it when it is read as a stream; 0 when there is none.
+    public override var bytesAvailable: Int { !isOpen || isReadable ? max(0, pendingDatagramSize) : 0 }
     public override var bytesToWrite: Int { existingOutbox?.bytes ?? 0 }
     public override var atEnd: Bool { !isReadable || inbox.front.isEmpty }
     public override var canReadLine: Bool { isReadable && frontLineLength != nil }

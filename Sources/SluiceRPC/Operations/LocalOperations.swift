@@ -16,7 +16,7 @@ extension OperationTable {
             let socket = try call.localSocket()
             let name = try call.isGiven("name") ? try call.text("name") : socket.serverName
             let mode: OpenMode = try call.flags("openMode")
-            try call.session.service.rules.checkLocal(name, isAbstract: socket.socketOptions.contains(.abstractNamespace))
+            try call.session.service.rules.checkLocal(name, isAbstract: socket.socketOptions.contains(.abstractNamespace), connects: true)
             try call.entry().forgetLastConnection()
             try call.run { () throws(SocketError) in try socket.connectToServer(name, openMode: mode) }
             return .null
@@ -84,7 +84,7 @@ extension OperationTable {
                 return .null
             }
             let name = try call.text("name")
-            try call.session.service.rules.checkLocal(name, isAbstract: server.socketOptions.contains(.abstractNamespace))
+            try call.session.service.rules.checkLocal(name, isAbstract: server.socketOptions.contains(.abstractNamespace), connects: false)
             try call.run { () throws(SocketError) in try server.listen(name) }
             return .null
         },
@@ -93,7 +93,7 @@ extension OperationTable {
             [Parameter("name", .string, "A bare name or an absolute path.")], .boolean
         ) { call throws(Failure) in
             let name = try call.text("name")
-            try call.session.service.rules.checkLocal(name, isAbstract: false)
+            try call.session.service.rules.checkLocal(name, isAbstract: false, connects: false)
             return .boolean(LocalServer.removeServer(name))
         },
         Operation("localServer.serverName", "The name as given to listen.", [.handle], .text("Empty when it does not listen.")) { call throws(Failure) in

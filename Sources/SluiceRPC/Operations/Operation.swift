@@ -62,6 +62,13 @@ struct Parameter: Sendable {
         "timeout", .integer(-1...Int(Int32.max)), "Milliseconds to wait at most; -1 is no limit.", .integer(30000))
 }
 
+extension Operation {
+    /// Whether a request with these parameters means a native descriptor.
+    func takesDescriptor(_ given: JSON?) -> Bool {
+        parameters.contains { "\($0.name)" == "descriptor" && ($0.isRequired || given?["descriptor"] != nil) }
+    }
+}
+
 /// What an operation answers.
 indirect enum ResultType: Sendable {
     case null

@@ -85,7 +85,7 @@ struct AccessRule: Sendable {
         self.text = text
         if text.utf8.contains(0) || text.isEmpty { return nil }
         if text.hasPrefix("/") {
-            subject = .path(canonicalPath(of: text))
+            subject = .path(canonicalPath(of: text, followsLast: true))
             return
         }
         if text.hasPrefix("@") {

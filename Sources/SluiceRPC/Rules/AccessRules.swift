@@ -67,9 +67,10 @@ public struct AccessRules: Sendable {
         try check(target, "Listening at \(brief(address)) port \(port)")
     }
 
-    func checkLocal(_ name: String, isAbstract: Bool) throws(Failure) {
+    /// `connects`: the name is connected to, rather than taken or removed.
+    func checkLocal(_ name: String, isAbstract: Bool, connects: Bool) throws(Failure) {
         guard !isEmpty else { return }
-        let target: AccessTarget = isAbstract ? .abstract(name) : .path(canonicalPath(of: name))
+        let target: AccessTarget = isAbstract ? .abstract(name) : .path(canonicalPath(of: name, followsLast: connects))
         try check(target, "The local name \(brief(name))")
     }
 
@@ -93,22 +94,34 @@ public struct AccessRules: Sendable {
     }
 }
 
-/// The full path that a local name stands for, without `.`, `..` and links on the way.
-func canonicalPath(of name: String) -> String {
+/// The full path that a local name stands for, as the system would find it: links and `..` are resolved in their order.
+/// `followsLast`: the last part is resolved too where it exists, as connecting does; listening and removing do not.
+func canonicalPath(of name: String, followsLast: Bool) -> String {
     var path = name
     if !path.hasPrefix("/") {
         // Where bare names live.
         let folder = getenv("TMPDIR").map { String(cString: $0) } ?? ""
         path = (folder.isEmpty ? "/tmp" : folder) + "/" + name
     }
+    if followsLast, let whole = resolved(path) { return whole }
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    guard let slash = path.lastIndex(of: "/") else { return path }
+    let last = path[path.index(after: slash)...]
+    guard last != "..", last != ".", let folder = resolved(String(path[...slash])) else { return lexicallyResolved(path) }
+    return folder == "/" ? "/\(last)" : "\(folder)/\(last)"
+}
+
+private func resolved(_ path: String) -> String? {
+    guard let text = realpath(path, nil) else { return nil }
+    defer { free(text) }
+    return String(cString: text)
+}
+
+/// For what does not exist: nothing can be connected to there.
+private func lexicallyResolved(_ path: String) -> String {
     var parts: [Substring] = []
     for part in path.split(separator: "/") where part != "." {
         if part == ".." { _ = parts.popLast() } else { parts.append(part) }
     }
-    guard let last = parts.popLast() else { return "/" }
-    let folder = "/" + parts.joined(separator: "/")
-    guard let resolved = realpath(folder, nil) else { return folder == "/" ? "/\(last)" : "\(folder)/\(last)" }
-    defer { free(resolved) }
-    let text = String(cString: resolved)
-    return text == "/" ? "/\(last)" : "\(text)/\(last)"
+    return "/" + parts.joined(separator: "/")
 }

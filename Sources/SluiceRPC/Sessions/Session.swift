@@ -124,11 +124,12 @@ final class Session {
         let key = nextPending
         nextPending += 1
         pending[key] = call
-        let cancelWait = start { [weak self, weak call] result in
-            guard let self, let call, !call.isOver else { return }
-            self.pending[key] = nil
+        // The core lets go of the closure when the wait is over or cancelled, and one of both always happens.
+        let cancelWait = start { [self] result in
+            guard !call.isOver else { return }
+            pending[key] = nil
             call.end()
-            self.answer(call.caller, result)
+            answer(call.caller, result)
         }
         if call.isOver { cancelWait?() } else { call.cancelWait = cancelWait }
         return .deferred

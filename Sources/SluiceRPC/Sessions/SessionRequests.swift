@@ -77,12 +77,17 @@ extension Session {
         guard let operation = method.withString({ OperationTable.shared.find($0) }) ?? nil else {
             return callOutsideTheTable(method.string ?? "", parameters, caller)
         }
+        let waitingDescriptors = receivedDescriptors.count
         do throws(Failure) {
             let arguments = try Arguments(parameters, of: operation)
             let reply = try operation.handler(Call(session: self, operation: operation, arguments: arguments, caller: caller))
             if case .deferred = reply { return }
             answer(caller, .success(reply))
         } catch {
+            // What came with a request that failed before it took its descriptor must not pass for the next one's.
+            if operation.takesDescriptor(parameters), waitingDescriptors > 0, receivedDescriptors.count == waitingDescriptors {
+                service.close(receivedDescriptors.removeFirst())
+            }
             answer(caller, .failure(error))
         }
     }

@@ -32,7 +32,8 @@ final class Channel {
     let passesDescriptors: Bool
 
     private let loop: EventLoop
-    private weak var handler: (any ChannelHandler)?
+    /// Held until `close`.
+    private var handler: (any ChannelHandler)?
     private var inputWatch: DescriptorWatch?
     private var outputWatch: DescriptorWatch?
     /// Files are always readable and cannot be watched: they are read a piece a turn.
@@ -70,12 +71,15 @@ final class Channel {
     func start(_ handler: any ChannelHandler) throws(SocketError) {
         self.handler = handler
         do throws(SocketError) {
-            inputWatch = try loop.watch(descriptor: input, readable: true, writable: false) { [weak self] readable, writable in
-                self?.ready(readable: readable, writable: writable)
+            inputWatch = try loop.watch(descriptor: input, readable: true, writable: false) { [unowned self] readable, writable in
+                ready(readable: readable, writable: writable)
             }
         } catch {
             // Standard input may be a file, /dev/null, or closed.
-            guard inputKind == .other else { throw error }
+            guard inputKind == .other else {
+                self.handler = nil
+                throw error
+            }
             inputIsUnwatchable = true
             readInNextTurn()
         }
@@ -84,6 +88,7 @@ final class Channel {
     func close() {
         guard isOpen else { return }
         isOpen = false
+        handler = nil
         stopReading()
         inputWatch?.cancel()
         outputWatch?.cancel()
@@ -226,8 +231,8 @@ final class Channel {
         if output == input {
             inputWatch?.writable = wanted
         } else if wanted, outputWatch == nil {
-            outputWatch = try? loop.watch(descriptor: output, readable: false, writable: true) { [weak self] readable, writable in
-                self?.ready(readable: readable, writable: writable)
+            outputWatch = try? loop.watch(descriptor: output, readable: false, writable: true) { [unowned self] readable, writable in
+                ready(readable: readable, writable: writable)
             }
             // What cannot be watched never blocks; it only had its share of this turn.
             if outputWatch == nil { _ = loop.addTimer(after: 0) { [weak self] in self?.handler?.channelWritable() } }

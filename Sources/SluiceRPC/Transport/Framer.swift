@@ -26,6 +26,8 @@ final class Framer {
     private var bodyLength: Int?
     private var declaredLength: Int?
     private var isAfterBadHeader = false
+    /// Headers came, but none that tells a length.
+    private var hasOtherHeaders = false
 
     private static let headerLimit = 8192
     private static let opening: StaticString = "content-"
@@ -186,27 +188,59 @@ final class Framer {
             return finishHeaders(receive)
         }
         let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        if !isTooLong, parts.count == 2 {
-            let value = parts[1].drop { $0 == " " || $0 == "\t" }
-            if parts[0].lowercased() != "content-length" { return true }
-            // As many digits as surely fit.
-            if !value.isEmpty, value.utf8.count <= 18, value.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }), let length = Int(value) {
+        if !isTooLong, parts.count == 2, isToken(parts[0]) {
+            if parts[0].lowercased() != "content-length" {
+                hasOtherHeaders = true
+                return true
+            }
+            if let length = length(parts[1]) {
                 declaredLength = length
                 isAfterBadHeader = false
                 return true
             }
         }
-        // One complaint for all that is amiss before the next good header.
+        guard complain(of: text, receive) else { return false }
+        // A length that was too small or too large leaves the rest of a body in front of the next header.
+        if !isTooLong, let length = lengthAtEnd(of: text) {
+            declaredLength = length
+            isAfterBadHeader = false
+        }
+        return true
+    }
+
+    /// As many digits as surely fit.
+    private func length(_ text: Substring) -> Int? {
+        let value = text.drop { $0 == " " || $0 == "\t" }
+        guard !value.isEmpty, value.utf8.count <= 18, value.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }) else { return nil }
+        return Int(value)
+    }
+
+    private func lengthAtEnd(of text: Substring) -> Int? {
+        let name = "content-length"
+        guard let colon = text.lastIndex(of: ":"), text[..<colon].utf8.count >= name.utf8.count,
+            text[..<colon].suffix(name.count).lowercased() == name
+        else { return nil }
+        return length(text[text.index(after: colon)...])
+    }
+
+    /// One complaint for all that is amiss before the next good header.
+    private func complain(of text: Substring, _ receive: (Item) -> Bool) -> Bool {
         declaredLength = nil
+        hasOtherHeaders = false
         if isAfterBadHeader { return true }
         isAfterBadHeader = true
         return receive(.badHeader(String(text.prefix(60))))
     }
 
+    private func isToken(_ name: Substring) -> Bool {
+        !name.isEmpty && name.utf8.allSatisfy { $0 == 0x2D || (0x30...0x39).contains($0) || (0x61...0x7A).contains($0 | 0x20) }
+    }
+
     private func finishHeaders(_ receive: (Item) -> Bool) -> Bool {
-        // Blank lines between messages are no harm.
-        guard let length = declaredLength else { return true }
+        // Blank lines between messages are no harm; headers without a length are.
+        guard let length = declaredLength else { return hasOtherHeaders ? complain(of: "a header without Content-Length", receive) : true }
         declaredLength = nil
+        hasOtherHeaders = false
         if length > limit {
             bytesToSkip = length
             return receive(.tooLarge)

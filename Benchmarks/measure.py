@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""Measures sluice beside programs that do the same work on the system's calls alone, and prints the ratios.
+
+    measure.py --programs DIR --sluiced FILE [--rounds 5] [--only WORKLOAD,...] [--out results.json]
+
+Within a round the contenders of a workload run one after another, and each round begins with another one. A ratio is formed within a
+round; shown are the median of the ratios, the smallest and the largest. While other processes use more than 15 % of a core a measurement
+is repeated, twice at most. Server on one core and client on another, unless the workload says `_1core`.
+"""
+import argparse
+import json
+import os
+import select
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+GIB = 1 << 30
+NOISE = 0.15
+TIME_LIMIT = 60
+
+
+class Workload:
+    """What is measured: what the server does, what the client is told, and which figure of its result counts."""
+
+    def __init__(self, kind, mode, operation, numbers, figure="rate", lower_is_better=False, same_core=False, rounds=None):
+        self.kind, self.mode, self.operation = kind, mode, operation
+        self.numbers = [str(number) for number in numbers]
+        self.figure, self.lower_is_better, self.same_core, self.rounds = figure, lower_is_better, same_core, rounds
+
+
+WORKLOADS = {
+    "tcp_rtt_1core": Workload("tcp", "echo", "rtt", [20000, 64], same_core=True),
+    "local_rtt_1core": Workload("unix", "echo", "rtt", [20000, 64], same_core=True),
+    "tcp_rtt": Workload("tcp", "echo", "rtt", [20000, 64]),
+    "local_rtt": Workload("unix", "echo", "rtt", [20000, 64]),
+    "tcp_many": Workload("tcp", "echo", "many", [1000, 200000, 64]),
+    "conn_rate": Workload("tcp", "echo", "connrate", [20000]),
+    "tcp_stream64k": Workload("tcp", "sink", "stream", [2 * GIB, 65536], figure="gibps"),
+    "local_stream64k": Workload("unix", "sink", "stream", [2 * GIB, 65536], figure="gibps"),
+    "tcp_stream1k": Workload("tcp", "sink", "stream", [GIB // 4, 1024], figure="gibps"),
+    "local_stream1k": Workload("unix", "sink", "stream", [GIB // 4, 1024], figure="gibps"),
+    "idle_mem": Workload("tcp", "echo", "idle", [5000], figure="bytes", lower_is_better=True, rounds=3),
+    "rpc_h1": Workload("rpc", None, "rtt", [10000]),
+    "rpc_h1_newconn": Workload("rpc", None, "rtt1", [5000]),
+    "rpc_h2": Workload("rpc", None, "pipe", [100000, 64]),
+    "startup": Workload("rpc", None, "start", [7], figure="p50_ms", lower_is_better=True),
+}
+
+
+class Contender:
+    """A pair of server and client programs. The first contender of a workload is the one the others are compared with."""
+
+    def __init__(self, name, program, style=None, by_input=False):
+        self.name, self.program, self.style, self.by_input = name, program, style, by_input
+
+    def server(self, workload, address):
+        if workload.kind == "rpc":
+            return [*self.program, address]
+        return [*self.program, self.style, "server", workload.mode, address]
+
+    def client(self, workload, address, programs):
+        if workload.operation == "start":
+            place = "-" if self.by_input else address
+            command = self.program if self.by_input else [*self.program, address]
+            return [f"{programs}/rpc_load", "start", place, *workload.numbers, *command]
+        if workload.kind == "rpc":
+            return [f"{programs}/rpc_load", workload.operation, address, *workload.numbers]
+        if workload.operation == "idle":
+            return [f"{programs}/baseline", "epoll", "client", "idle", address, *workload.numbers]
+        return [*self.program, self.style, "client", workload.operation, address, *workload.numbers]
+
+
+def contenders(name, workload, programs, sluiced):
+    if name == "startup":
+        return [
+            Contender("C + jansson, stdio", [f"{programs}/rpc_server", "-"], by_input=True),
+            Contender("sluiced --stdio", [sluiced, "--stdio"], by_input=True),
+            Contender("C + jansson, socket", [f"{programs}/rpc_server"]),
+            Contender("sluiced --socket", [sluiced, "--socket"]),
+        ]
+    if workload.kind == "rpc":
+        return [Contender("C + jansson", [f"{programs}/rpc_server"]), Contender("sluiced", [sluiced, "--socket"])]
+    plain, own = [f"{programs}/baseline"], [f"{programs}/sluice_bench"]
+    chosen = [Contender("plain epoll", plain, "epoll"), Contender("sluice, events", own, "event")]
+    if workload.operation not in ("many", "idle"):
+        chosen += [Contender("plain blocking", plain, "blocking"), Contender("sluice, blocking", own, "blocking")]
+    if workload.operation == "stream":
+        chosen.append(Contender("plain gathering", plain, "gather"))
+    return chosen
+
+
+class Process:
+    def __init__(self, command, core, stdin=subprocess.DEVNULL):
+        cores = sorted(os.sched_getaffinity(0))
+        chosen = {cores[core % len(cores)]} if core is not None else set(cores)
+        self.child = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, preexec_fn=lambda: os.sched_setaffinity(0, chosen))
+        self.received = b""
+
+    def line(self):
+        end = time.monotonic() + TIME_LIMIT
+        while b"\n" not in self.received:
+            if not select.select([self.child.stdout], [], [], max(0, end - time.monotonic()))[0]:
+                raise RuntimeError(f"{self.child.args[0]} said nothing for {TIME_LIMIT} s")
+            bytes_read = os.read(self.child.stdout.fileno(), 65536)
+            if not bytes_read:
+                raise RuntimeError(f"{self.child.args[0]} ended")
+            self.received += bytes_read
+        line, self.received = self.received.split(b"\n", 1)
+        return line.decode()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.child.kill()
+        self.child.wait()
+        for stream in (self.child.stdin, self.child.stdout):
+            if stream:
+                stream.close()
+
+
+def busy_seconds():
+    """User and system time of all cores."""
+    with open("/proc/stat") as file:
+        fields = file.readline().split()[1:]
+    return (int(fields[0]) + int(fields[1]) + int(fields[2])) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Rss:"))
+
+
+def idle_connections(server, command, count):
+    """Bytes of memory that the server has for each connection on which nothing was ever sent."""
+    pid = server.child.pid
+    time.sleep(0.2)
+    before, descriptors = resident_bytes(pid), len(os.listdir(f"/proc/{pid}/fd"))
+    with Process(command, 1, stdin=subprocess.PIPE) as client:
+        client.line()
+        while len(os.listdir(f"/proc/{pid}/fd")) < descriptors + count:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        return {"bytes": (resident_bytes(pid) - before) / count}
+
+
+def run_once(contender, workload, folder, programs):
+    run_once.number = getattr(run_once, "number", 0) + 1
+    if workload.kind == "tcp":
+        address = f"tcp:127.0.0.1:{20000 + (os.getpid() * 37 + run_once.number) % 12000}"
+    else:
+        address = f"{'unix:' if workload.kind == 'unix' else ''}{folder}/s{run_once.number}"
+    command = contender.client(workload, address, programs)
+    if workload.operation == "start":
+        with Process(command, None) as client:
+            return json.loads(client.line())
+    with Process(contender.server(workload, address), 0) as server:
+        while server.line() != "READY":
+            pass
+        if workload.operation == "idle":
+            return idle_connections(server, command, int(workload.numbers[0]))
+        wall, busy, own = time.monotonic(), busy_seconds(), cpu_seconds(server.child.pid)
+        with Process(command, 0 if workload.same_core else 1) as client:
+            result = json.loads(client.line())
+            own = cpu_seconds(server.child.pid) - own + cpu_seconds(client.child.pid)
+        result["others"] = max(0, (busy_seconds() - busy - own) / (time.monotonic() - wall))
+        return result
+
+
+def measure(contender, workload, folder, programs):
+    for _ in range(3):
+        result = run_once(contender, workload, folder, programs)
+        if result.get("others", 0) <= NOISE:
+            break
+    return result
+
+
+def summary(name, workload, rounds):
+    """Lines of a Markdown table."""
+    names = list(rounds[0])
+    yield f"### {name}\n"
+    yield f"| | {workload.figure} | p50 µs | ratio to {names[0]} |"
+    yield "|---|---|---|---|"
+    for contender in names:
+        figures = [result[contender][workload.figure] for result in rounds]
+        ratios = [result[contender][workload.figure] / result[names[0]][workload.figure] for result in rounds]
+        middle = [result[contender]["p50_us"] for result in rounds if "p50_us" in result[contender]]
+        shown = f"{statistics.median(figures):.4g}" if statistics.median(figures) < 1000 else f"{statistics.median(figures):.0f}"
+        yield (f"| {contender} | {shown} | {f'{statistics.median(middle):.1f}' if middle else ''} "
+               f"| {statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f}) |")
+    yield ""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--programs", required=True, help="folder with the programs that run.sh builds")
+    parser.add_argument("--sluiced", required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", help="workloads, joined by commas")
+    parser.add_argument("--out", help="file for the figures of every round")
+    options = parser.parse_args()
+    chosen = options.only.split(",") if options.only else list(WORKLOADS)
+    unknown = [name for name in chosen if name not in WORKLOADS]
+    if unknown:
+        parser.error(f"no workload is called {unknown[0]}; there are {', '.join(WORKLOADS)}")
+    results = {name: [] for name in chosen}
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
+        for number in range(options.rounds):
+            for name in chosen:
+                workload = WORKLOADS[name]
+                if workload.rounds and number >= workload.rounds:
+                    continue
+                row = contenders(name, workload, options.programs, options.sluiced)
+                found = {}
+                for index in range(len(row)):
+                    contender = row[(index + number) % len(row)]
+                    found[contender.name] = measure(contender, workload, folder, options.programs)
+                    figure = found[contender.name][workload.figure]
+                    print(f"round {number + 1} {name:16} {contender.name:20} {figure:.5g}", file=sys.stderr)
+                results[name].append({contender.name: found[contender.name] for contender in row})
+    if options.out:
+        with open(options.out, "w") as file:
+            json.dump(results, file, indent=1)
+    for name in chosen:
+        print("\n".join(summary(name, WORKLOADS[name], results[name])))
+
+
+if __name__ == "__main__":
+    main()
