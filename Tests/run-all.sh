@@ -20,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE=1
 CC=$(.ci/cc) || { echo 'run-all: no C compiler' >&2; exit 1; }
 export CC
 
-steps=(swift c rpc python parity conformance-rpc conformance-c examples install soak)
+steps=(swift c rpc python parity conformance-driver conformance-rpc conformance-c examples install soak)
 
 unit_tests() { "$python" -m unittest discover --start-directory "$1" --top-level-directory "$1"; }
 
@@ -42,6 +42,7 @@ run_step() {
         rpc) unit_tests Tests/SluiceRPCTests ;;
         python) unit_tests bindings/python/tests ;;
         parity) unit_tests Tests/parity ;;
+        conformance-driver) unit_tests Tests/conformance ;;
         conformance-rpc) conformance rpc ;;
         conformance-c) conformance c ;;
         examples) unit_tests Tests/examples ;;
