@@ -184,19 +184,27 @@ def measure(contender, workload, folder, programs):
     return result
 
 
+def spread(ratios):
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+
+
 def summary(name, workload, rounds):
-    """Lines of a Markdown table."""
+    """Lines of a Markdown table. Where there are times of single round trips, their medians are compared too: other processes disturb
+    them less than the rate."""
     names = list(rounds[0])
+    first = names[0]
+    has_times = "p50_us" in rounds[0][first]
     yield f"### {name}\n"
-    yield f"| | {workload.figure} | p50 µs | ratio to {names[0]} |"
-    yield "|---|---|---|---|"
+    yield f"| | {workload.figure} | ratio to {first} |" + (" p50 µs | ratio of p50 |" if has_times else "")
+    yield "|---|---|---|" + ("---|---|" if has_times else "")
     for contender in names:
-        figures = [result[contender][workload.figure] for result in rounds]
-        ratios = [result[contender][workload.figure] / result[names[0]][workload.figure] for result in rounds]
-        middle = [result[contender]["p50_us"] for result in rounds if "p50_us" in result[contender]]
-        shown = f"{statistics.median(figures):.4g}" if statistics.median(figures) < 1000 else f"{statistics.median(figures):.0f}"
-        yield (f"| {contender} | {shown} | {f'{statistics.median(middle):.1f}' if middle else ''} "
-               f"| {statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f}) |")
+        figure = statistics.median(result[contender][workload.figure] for result in rounds)
+        ratios = [result[contender][workload.figure] / result[first][workload.figure] for result in rounds]
+        line = f"| {contender} | {figure:.{0 if figure >= 1000 else 2}f} | {spread(ratios)} |"
+        if has_times:
+            middle = statistics.median(result[contender]["p50_us"] for result in rounds)
+            line += f" {middle:.1f} | {spread([result[first]['p50_us'] / result[contender]['p50_us'] for result in rounds])} |"
+        yield line
     yield ""
 
 

@@ -447,10 +447,11 @@ SLUICE_API sluice_handle sluice_tcp_socket_create(sluice_handle loop);
  * SLUICE_EVENT_HOST_FOUND, then SLUICE_EVENT_CONNECTED. All addresses of the host are raced (RFC 8305); protocol keeps to IPv4 or IPv6.
  * A failure comes as SLUICE_EVENT_ERROR_OCCURRED in state Unconnected, with every attempt on record (sluice_socket_attempt): an empty host
  * SLUICE_ERROR_EMPTY_HOST_NAME, port 0 SLUICE_ERROR_PORT_NUMBER_OUT_OF_RANGE, and those of the network. The attempt is bounded by
- * sluice_socket_set_connect_timeout. mode says what the socket is open for. Data may be written before the connection stands.
+ * sluice_socket_set_connect_timeout. mode says what the socket is open for; without any of reading and writing it is for both. Data may be
+ * written before the connection stands.
  * Errors at once: SLUICE_ERROR_OPERATION while looking up, connecting, connected or closing (that goes on unharmed, and
  * SLUICE_EVENT_ERROR_OCCURRED tells it too); SLUICE_ERROR_PORT_NUMBER_OUT_OF_RANGE for a port outside 0 to 65535;
- * SLUICE_ERROR_INVALID_ARGUMENT for an unknown mode or protocol. A local socket is connected by
+ * SLUICE_ERROR_INVALID_ARGUMENT for an unknown mode or protocol (SLUICE_PROTOCOL_UNKNOWN too). A local socket is connected by
  * sluice_local_socket_connect_to_server: SLUICE_ERROR_UNSUPPORTED_SOCKET_OPERATION. */
 SLUICE_API sluice_error sluice_socket_connect_to_host(sluice_handle handle, const char *host, int32_t port, sluice_open_mode mode,
                                                       sluice_protocol protocol);

@@ -1,4 +1,5 @@
 """Calls put together at random, from the document of all operations: whatever is asked, each call is answered and nothing breaks."""
+import os
 import random
 import socket
 import unittest
@@ -36,7 +37,7 @@ class RandomCalls(TestCase):
     def run_with(self, chance):
         peer = Peer(self)
         self.port = peer.port
-        rpc = self.stdio("--max-handles", "50", "--deny", "*:1-1023", env={"TMPDIR": self.folder(), "PATH": "/usr/bin"})
+        rpc = self.stdio("--max-handles", "50", "--deny", "*:1-1023", env={**os.environ, "TMPDIR": self.folder()})
         methods = [m for m in rpc.call("rpc.discover")["methods"] if m["name"] not in ("session.shutdown", "rpc.discover")]
         open_calls = {}
         handles = []

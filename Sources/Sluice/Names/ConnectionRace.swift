@@ -52,6 +52,8 @@ final class ConnectionRace {
     /// Starts the first attempt. When it fails at once, and there is no other, the delegate hears of it before this returns.
     func start() { startNext() }
 
+    var isUnderWay: Bool { !running.isEmpty || nextAttempt != nil }
+
     func cancel() {
         isOver = true
         nextAttempt?.cancel()

@@ -4,11 +4,17 @@ import Glibc
 protocol Connecting: AnyObject {
     /// Every address that was tried so far.
     var attempts: [ConnectionAttempt] { get }
+    /// Whether anything can come of it by waiting. Its first events are sent before that.
+    var isUnderWay: Bool { get }
     /// Gives up without a word.
     func cancel()
     /// For blocking waits: sleeps until something happens or the deadline (monotonic nanoseconds, nil is none) has come,
     /// and handles what happened.
     func advance(until deadline: UInt64?)
+}
+
+extension Connecting {
+    var isUnderWay: Bool { true }
 }
 
 /// A way to a host that is given by its addresses or by name.

@@ -5,6 +5,8 @@ extension Socket {
             waitEnded(kind, verdict, errorsBefore: errorCount)
             return verdict
         }
+        // From inside the first events of an attempt nothing can be waited for: the call that goes on with it has to return first.
+        if state == .hostLookup || state == .connecting, existingDetails?.connecting?.isUnderWay != true { return false }
         let begin = progress
         let errorsBefore = errorCount
         let deadline = Self.deadline(after: timeout)

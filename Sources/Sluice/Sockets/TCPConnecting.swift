@@ -72,6 +72,8 @@ final class TCPConnecting: HostConnecting, ConnectionRaceDelegate {
         socket.connectFailed(error)
     }
 
+    var isUnderWay: Bool { lookup != nil || race?.isUnderWay == true }
+
     func cancel() {
         lookup?.cancel()
         lookup = nil
