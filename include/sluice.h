@@ -556,7 +556,8 @@ SLUICE_API bool sluice_socket_is_writable(sluice_handle handle);
 SLUICE_API bool sluice_socket_is_sequential(sluice_handle handle);
 
 /* The local and the peer's address as text ("127.0.0.1", "fe80::1%eth0"), "" when there is none, and their ports, 0 when there is none.
- * Known from Connected (or Bound) on, until after the disconnected event. String functions. */
+ * Known from Connected (or Bound) on, until after the disconnected event; the local address is "*" while bound to "any". String
+ * functions. */
 SLUICE_API int64_t sluice_socket_local_address(sluice_handle handle, char *buffer, size_t capacity);
 SLUICE_API int32_t sluice_socket_local_port(sluice_handle handle);
 SLUICE_API int64_t sluice_socket_peer_address(sluice_handle handle, char *buffer, size_t capacity);

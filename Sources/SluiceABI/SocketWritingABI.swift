@@ -26,15 +26,7 @@ public func sluice_socket_write_borrowed(
 
 @_cdecl("sluice_socket_put_char") @implementation
 public func sluice_socket_put_char(_ handle: sluice_handle, _ byte: Int32) -> sluice_error {
-    act(handle, .socket) { socket throws(SocketError) in
-        var byte = try SluiceABI.byte(byte)
-        guard try write(1, to: socket, from: &byte) == 1 else { throw SocketError(.limitReached, "") }
-    }
-}
-
-/// The buffer must be named here for its address to be valid through the call.
-private func write(_ size: Int, to socket: Socket, from byte: UnsafePointer<UInt8>) throws(SocketError) -> Int {
-    try socket.write(UnsafeRawBufferPointer(start: byte, count: size))
+    act(handle, .socket) { socket throws(SocketError) in try socket.putChar(SluiceABI.byte(byte)) }
 }
 
 @_cdecl("sluice_socket_flush") @implementation

@@ -102,12 +102,20 @@ public final class Sidecar {
 
     func sessionClosed(_ session: Session) {
         log.debug("client disconnected", metadata: ["client": "\(session.number)"])
+        if session.channel.failure != 0 {
+            hasFailedClient = true
+            log.error(
+                "input or output failed",
+                metadata: ["client": "\(session.number)", "error": "\(errnoName(session.channel.failure))"])
+        }
         sessions[session.number] = nil
         stopIfDone()
     }
 
     /// Whether a client was dropped because it did not read its output.
     public var hasDroppedClient: Bool { droppedClients > 0 }
+    /// Whether a client was lost because its input or output failed, other than by its going.
+    public private(set) var hasFailedClient = false
 
     func noteDropped() { droppedClients += 1 }
 

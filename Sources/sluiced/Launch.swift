@@ -65,7 +65,7 @@ struct Launch {
             try start(service)
             try service.run()
             signals.stop()
-            exit(failsWithItsClient && service.hasDroppedClient ? 1 : 0)
+            exit(failsWithItsClient && (service.hasDroppedClient || service.hasFailedClient) ? 1 : 0)
         } catch {
             fail(error.message)
         }

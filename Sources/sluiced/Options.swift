@@ -45,7 +45,9 @@ struct Options: ParsableCommand {
     @Option(help: ArgumentHelp("Clients at a time.", valueName: "count"))
     var maxClients = Limits().maxClients
 
-    @Option(help: ArgumentHelp("Bytes of output that a client may leave unread before it is dropped; its sockets pause at an eighth of it.", valueName: "bytes"))
+    @Option(help: ArgumentHelp("""
+        Bytes of output that a client may leave unread before it is dropped; its sockets pause at an eighth of it.
+        """, valueName: "bytes"))
     var maxOutput = Limits().maxOutput
 
     @Option(parsing: .singleValue, help: ArgumentHelp("What clients may connect to, bind and listen at. May be repeated.", valueName: "rule"))

@@ -166,6 +166,16 @@ class Headers(TestCase):
         self.assertError(self.rpc.message()["error"], -32700)
         self.assertTrue(self.rpc.is_alive())
 
+    def test_the_input_ends_inside_a_message(self):
+        for beginning in (b"Content-Length: 100\r\n\r\n{", b"Content-Length: 1"):
+            rpc = self.stdio()
+            rpc.headers = True
+            self.assertTrue(rpc.is_alive())
+            rpc.send(beginning)
+            rpc.end_input()
+            self.assertError(rpc.message()["error"], -32700)
+            self.assertIsNone(rpc.raw_message())
+
     def test_batch(self):
         self.rpc.send_json([{"jsonrpc": "2.0", "id": 1, "method": "session.ping"}, {"jsonrpc": "2.0", "id": 2, "method": "session.ping"}])
         self.assertEqual([answer["id"] for answer in self.rpc.message()], [1, 2])

@@ -185,6 +185,17 @@ class StandardStreams(TestCase):
         rpc.send(PING)
         self.assertEqual(rpc.wait(), 0)
 
+    def test_input_or_output_that_fails(self):
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run([SLUICED, "--stdio"], input=PING, stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"ENOSPC", result.stderr)
+        folder = os.open("/", os.O_RDONLY)
+        self.addCleanup(os.close, folder)
+        result = run("--stdio", stdin=folder)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"EISDIR", result.stderr)
+
     def test_nothing_else_comes_out(self):
         # Standard output is pointed at standard error, so that stray text cannot be taken for a message.
         rpc = self.stdio()

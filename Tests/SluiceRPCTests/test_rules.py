@@ -42,6 +42,9 @@ class Rules(TestCase):
                    [("127.0.0.1", 1), ("127.255.1.2", 80), ("::ffff:127.0.0.1", 1), ("0.0.0.0", 1), ("localhost", 1), ("127.1", 1), ("0x7f000001", 1), ("example.invalid", 1)])
         self.check(("--deny", "::1", "--deny", "[fe80::/10]:80"), [("127.0.0.1", 1), ("fe80::1", 81)], [("::1", 9), ("0:0:0:0:0:0:0:1", 9), ("::", 9), ("fe80::1", 80), ("febf::1", 80)])
 
+    def test_an_interface_makes_a_name_of_an_ipv4_address(self):
+        self.check(("--allow", "127.0.0.1"), [("127.0.0.1", 1)], [("127.0.0.1%lo", 1)])
+
     def test_denied_ports_and_names(self):
         self.check(("--deny", "*:25", "--deny", "example.invalid", "--deny", "*.bad.invalid:1-100"),
                    [("127.0.0.1", 24), ("good.invalid", 26), ("bad.invalid", 5), ("x.bad.invalid", 101)],

@@ -37,7 +37,9 @@ struct Arguments {
     private mutating func takeByPosition(_ sent: JSON, _ operation: Operation) throws(Failure) {
         let parameters = operation.parameters
         guard sent.count <= parameters.count else {
-            throw .invalidParameters("\(operation.name) takes \(parameters.count) parameters at most (\(Self.names(of: operation))), not \(sent.count)")
+            throw .invalidParameters("""
+                \(operation.name) takes \(parameters.count) parameters at most (\(Self.names(of: operation))), not \(sent.count)
+                """)
         }
         for index in 0..<sent.count { values[index] = sent[index] }
     }

@@ -133,7 +133,9 @@ struct Call {
     }
 
     /// Answers when the core's wait is over. `start` returns what cancels it.
-    func wait(ifAbandoned: Reply, _ start: (_ timeout: Int, _ finish: @escaping (Result<Reply, Failure>) -> Void) -> (() -> Void)?) throws(Failure) -> Reply {
+    func wait(
+        ifAbandoned: Reply, _ start: (_ timeout: Int, _ finish: @escaping (Result<Reply, Failure>) -> Void) -> (() -> Void)?
+    ) throws(Failure) -> Reply {
         let timeout = try integer("timeout")
         return try session.wait(caller, handle: try integer("handle"), isUnlimited: timeout < 0, ifAbandoned: ifAbandoned) { start(timeout, $0) }
     }

@@ -9,7 +9,9 @@ extension OperationTable {
             "localSocket.connectToServer", "Connects to a local server.",
             [
                 .handle,
-                Parameter("name", .string, "A bare name, looked for in the temporary folder, or an absolute path; left out, the one that was set.", .optional),
+                Parameter("name", .string, """
+                    A bare name, looked for in the temporary folder, or an absolute path; left out, the one that was set.
+                    """, .optional),
                 Parameter("openMode", .openMode, "For reading, for writing or both.", .text("ReadWrite")),
             ], errors: [.hostNotFound, .connectionRefused, .socketAccess, .socketTimeout, .operation]
         ) { call throws(Failure) in
@@ -37,7 +39,9 @@ extension OperationTable {
             try call.run { () throws(SocketError) in try socket.setServerName(name) }
             return .null
         },
-        Operation("localSocket.fullServerName", "The path that the name stands for.", [.handle], .text("Empty when not connected.")) { call throws(Failure) in
+        Operation(
+            "localSocket.fullServerName", "The path that the name stands for.", [.handle], .text("Empty when not connected.")
+        ) { call throws(Failure) in
             .text(try call.localSocket().fullServerName)
         },
         Operation("localSocket.socketOptions", "The options.", [.handle], .names(LocalServerAccess.allNames)) { call throws(Failure) in
@@ -96,10 +100,14 @@ extension OperationTable {
             try call.session.service.rules.checkLocal(name, isAbstract: false, connects: false)
             return .boolean(LocalServer.removeServer(name))
         },
-        Operation("localServer.serverName", "The name as given to listen.", [.handle], .text("Empty when it does not listen.")) { call throws(Failure) in
+        Operation(
+            "localServer.serverName", "The name as given to listen.", [.handle], .text("Empty when it does not listen.")
+        ) { call throws(Failure) in
             .text(try call.localServer().serverName)
         },
-        Operation("localServer.fullServerName", "The path that the name stands for.", [.handle], .text("Empty when it does not listen.")) { call throws(Failure) in
+        Operation(
+            "localServer.fullServerName", "The path that the name stands for.", [.handle], .text("Empty when it does not listen.")
+        ) { call throws(Failure) in
             .text(try call.localServer().fullServerName)
         },
         Operation("localServer.socketOptions", "The options.", [.handle], .names(LocalServerAccess.allNames)) { call throws(Failure) in

@@ -172,7 +172,8 @@ public enum OpenRPC {
 
     private static func writeComponents(to output: OutputBuffer) {
         output.append("""
-            "components":{"schemas":{"Data":{"type":"object","properties":{"data":{"type":"string"},"encoding":{"type":"string","enum":["utf8","base64"]}},"required":["data","encoding"]}},"errors":{
+            "components":{"schemas":{"Data":{"type":"object","properties":{"data":{"type":"string"},\
+            "encoding":{"type":"string","enum":["utf8","base64"]}},"required":["data","encoding"]}},"errors":{
             """)
         var isFirst = true
         for code in SocketError.Code.allCases where code != .noError {

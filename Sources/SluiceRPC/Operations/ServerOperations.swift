@@ -13,7 +13,9 @@ extension OperationTable {
             "tcpServer.listen", "Listens at an address of this machine.",
             [
                 .handle,
-                Parameter("address", .string, "An IPv4 or IPv6 address, any (both families), AnyIPv4, AnyIPv6, LocalHost or LocalHostIPv6.", .text("any")),
+                Parameter("address", .string, """
+                    An IPv4 or IPv6 address, any (both families), AnyIPv4, AnyIPv6, LocalHost or LocalHostIPv6.
+                    """, .text("any")),
                 Parameter("port", .integer(nil), "0 to 65535; 0 picks a free one, which server.port then tells.", .integer(0)),
                 Parameter("bindMode", .bindMode, "Who else may have the address.", .text("DefaultForPlatform")),
             ], errors: [.addressInUse, .socketAccess, .socketAddressNotAvailable, .operation]
@@ -26,7 +28,9 @@ extension OperationTable {
             try call.run { () throws(SocketError) in try server.listen(address, port: port, mode: mode) }
             return .null
         },
-        Operation("server.close", "Stops listening. Sockets that were taken live on, connections that were not are closed.", [.handle]) { call throws(Failure) in
+        Operation(
+            "server.close", "Stops listening. Sockets that were taken live on, connections that were not are closed.", [.handle]
+        ) { call throws(Failure) in
             try call.server().close()
             return .null
         },
@@ -56,7 +60,8 @@ extension OperationTable {
         },
         state("server.listenBacklog", "The length of the system's queue.", .integer("50 at first.")) { .integer($0.listenBacklog) },
         Operation(
-            "server.setListenBacklog", "Sets the length of the system's queue, for the next listen.", [.handle, Parameter("count", .integer(nil), "At least 1.")]
+            "server.setListenBacklog", "Sets the length of the system's queue, for the next listen.",
+            [.handle, Parameter("count", .integer(nil), "At least 1.")]
         ) { call throws(Failure) in
             let server = try call.server()
             let count = try call.integer("count")
@@ -72,15 +77,22 @@ extension OperationTable {
         },
         Operation(
             "server.setDescriptor",
-            "Listens with a native descriptor that is bound and listening already: over a Unix socket the one that came with the request (SCM_RIGHTS), over standard input and output one that the sidecar has inherited.",
-            [.handle, Parameter("descriptor", .integer(nil), "Its number in the sidecar. Of a descriptor that came with the request any number will do.")],
+            """
+                Listens with a native descriptor that is bound and listening already: over a Unix socket the one that came with \
+                the request (SCM_RIGHTS), over standard input and output one that the sidecar has inherited.
+                """,
+            [.handle, Parameter("descriptor", .integer(nil), """
+                Its number in the sidecar. Of a descriptor that came with the request any number will do.
+                """)],
             errors: [.unsupportedSocketOperation, .operation]
         ) { call throws(Failure) in
             let server = try call.server()
             try call.withDescriptor { descriptor throws(SocketError) in try server.setDescriptor(descriptor) }
             return .null
         },
-        Operation("server.pauseAccepting", "Accepts no more until resumeAccepting; connections wait in the system's queue.", [.handle]) { call throws(Failure) in
+        Operation(
+            "server.pauseAccepting", "Accepts no more until resumeAccepting; connections wait in the system's queue.", [.handle]
+        ) { call throws(Failure) in
             try call.server().pauseAccepting()
             return .null
         },

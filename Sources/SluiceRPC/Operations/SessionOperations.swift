@@ -37,7 +37,9 @@ extension OperationTable {
         ) { call throws(Failure) in
             call.arguments.whole.map { .json($0) } ?? .null
         },
-        Operation("session.stats", "Counts of this session, and of the sidecar as a whole.", [], .anything("Numbers by name.")) { call throws(Failure) in
+        Operation(
+            "session.stats", "Counts of this session, and of the sidecar as a whole.", [], .anything("Numbers by name.")
+        ) { call throws(Failure) in
             .object(call.session.statistics + [("sidecar", .object(call.session.service.statistics))])
         },
         Operation(
@@ -46,7 +48,9 @@ extension OperationTable {
             call.session.service.endAfterTurn()
             return .null
         },
-        Operation("rpc.discover", "The description of all operations, as an OpenRPC document.", [], .anything("An OpenRPC document.")) { call throws(Failure) in
+        Operation(
+            "rpc.discover", "The description of all operations, as an OpenRPC document.", [], .anything("An OpenRPC document.")
+        ) { call throws(Failure) in
             .written(OpenRPC.document)
         },
     ]

@@ -4,7 +4,8 @@ extension OperationTable {
     private static let openMode = Parameter(
         "openMode", .openMode, "For reading, for writing or both; Unbuffered sends each write at once.", .text("ReadWrite"))
     private static let connectErrors: [SocketError.Code] = [
-        .emptyHostName, .portNumberOutOfRange, .hostNotFound, .connectionRefused, .socketTimeout, .network, .socketAccess, .socketResource, .operation,
+        .emptyHostName, .portNumberOutOfRange, .hostNotFound, .connectionRefused, .socketTimeout, .network, .socketAccess,
+        .socketResource, .operation,
     ]
 
     /// How sockets come to be, connect and close.
@@ -23,7 +24,10 @@ extension OperationTable {
         },
         Operation(
             "socket.connectToHost",
-            "Starts to connect and returns at once; the outcome is the event connected or errorOccurred, and what waitForConnected answers. A name is looked up, and its addresses are raced.",
+            """
+                Starts to connect and returns at once; the outcome is the event connected or errorOccurred, and what \
+                waitForConnected answers. A name is looked up, and its addresses are raced.
+                """,
             [
                 .handle,
                 Parameter("host", .string, "A name, or an IPv4 or IPv6 address."),
@@ -87,7 +91,10 @@ extension OperationTable {
         },
         Operation(
             "socket.setDescriptor",
-            "Takes over a native descriptor: over a Unix socket the one that came with the request (SCM_RIGHTS), over standard input and output one that the sidecar has inherited.",
+            """
+                Takes over a native descriptor: over a Unix socket the one that came with the request (SCM_RIGHTS), over standard \
+                input and output one that the sidecar has inherited.
+                """,
             [
                 .handle,
                 Parameter("descriptor", .integer(nil), "Its number in the sidecar. Of a descriptor that came with the request any number will do."),
@@ -105,19 +112,26 @@ extension OperationTable {
             return .null
         },
         Operation(
-            "socket.descriptor", "The number of the native descriptor in the sidecar; -1 while there is none.", [.handle], .integer("A number, or -1.")
+            "socket.descriptor", "The number of the native descriptor in the sidecar; -1 while there is none.", [.handle],
+            .integer("A number, or -1.")
         ) { call throws(Failure) in
             .integer(Int(try call.socket().descriptor))
         },
         Operation(
             "socket.takeDescriptor",
-            "Gives the connection away: its descriptor comes with the answer (SCM_RIGHTS) and the socket is Unconnected. Nothing unread or unsent may be left. Over a Unix socket only.",
+            """
+                Gives the connection away: its descriptor comes with the answer (SCM_RIGHTS) and the socket is Unconnected. \
+                Nothing unread or unsent may be left. Over a Unix socket only.
+                """,
             [.handle], .integer("Its number in the sidecar, which means nothing to the client."), errors: [.operation, .unsupportedSocketOperation]
         ) { call throws(Failure) in
             let socket = try call.socket()
             guard call.session.channel.passesDescriptors, call.caller.batch == nil, call.caller.id != nil else {
                 throw .unsupported(
-                    "A descriptor can be handed over only with an answer of its own on a Unix socket: run sluiced --socket PATH, and call this outside a batch.")
+                    """
+                        A descriptor can be handed over only with an answer of its own on a Unix socket: run sluiced --socket \
+                        PATH, and call this outside a batch.
+                        """)
             }
             let descriptor = try call.run { () throws(SocketError) in try socket.takeDescriptor() }
             call.session.attach(descriptor)
@@ -125,14 +139,26 @@ extension OperationTable {
         },
         wait(
             "socket.waitForConnected",
-            "Answers when the connection is made (true), or failed or did not come in time (false); running out of time ends the attempt.", .connected),
+            """
+                Answers when the connection is made (true), or failed or did not come in time (false); running out of time ends \
+                the attempt.
+                """, .connected),
         wait(
             "socket.waitForReadyRead",
-            "Answers true when new bytes have come: at once if some came since the last read or such a wait. False when the connection ends, or time runs out.",
+            """
+                Answers true when new bytes have come: at once if some came since the last read or such a wait. False when the \
+                connection ends, or time runs out.
+                """,
             .readyRead),
         wait(
-            "socket.waitForBytesWritten", "Answers true when some of the queued bytes went to the system: at once if some did since the last such wait. False when none are queued.", .bytesWritten),
-        wait("socket.waitForDisconnected", "Answers true when the connection has ended: at once if it did since the last such wait. False when there is none, or time runs out.", .disconnected),
+            "socket.waitForBytesWritten", """
+                Answers true when some of the queued bytes went to the system: at once if some did since the last such wait. \
+                False when none are queued.
+                """, .bytesWritten),
+        wait("socket.waitForDisconnected", """
+            Answers true when the connection has ended: at once if it did since the last such wait. False when there is none, or \
+            time runs out.
+            """, .disconnected),
         Operation(
             "socket.sync", "Answers when all that was written is with the system.", [.handle, .timeout], errors: [.socketTimeout, .operation]
         ) { call throws(Failure) in

@@ -13,28 +13,36 @@ extension OperationTable {
             let size = min(try call.integer("maxSize"), call.session.service.limits.maxData)
             return try bytes(call) { socket throws(SocketError) in try socket.read(maxSize: size) }
         },
-        Operation("socket.readAll", "Takes all the bytes that are there.", [.handle, .encoding], .data, errors: [.operation]) { call throws(Failure) in
+        Operation(
+            "socket.readAll", "Takes all the bytes that are there.", [.handle, .encoding], .data, errors: [.operation]
+        ) { call throws(Failure) in
             try checkSize(try call.socket().bytesAvailable, call, "socket.read")
             return try bytes(call) { socket throws(SocketError) in try socket.readAll() }
         },
         Operation(
             "socket.readLine", "Takes a line with its newline; without one, what is there.",
-            [.handle, Parameter("maxSize", .integer(nil), "At most so many bytes; 0 is no limit.", .integer(0)), .encoding], .data, errors: [.operation]
+            [.handle, Parameter("maxSize", .integer(nil), "At most so many bytes; 0 is no limit.", .integer(0)), .encoding],
+            .data, errors: [.operation]
         ) { call throws(Failure) in
             let size = try call.integer("maxSize")
             if size >= 0 { try checkSize(try call.socket().lineLength(maxSize: size), call, "maxSize") }
             return try bytes(call) { socket throws(SocketError) in try socket.readLine(maxSize: size) }
         },
-        Operation("socket.peek", "As socket.read, but the bytes stay.", [.handle, maxSize, .encoding], .data, errors: [.operation]) { call throws(Failure) in
+        Operation(
+            "socket.peek", "As socket.read, but the bytes stay.", [.handle, maxSize, .encoding], .data, errors: [.operation]
+        ) { call throws(Failure) in
             let size = min(try call.integer("maxSize"), call.session.service.limits.maxData)
             return try bytes(call, isRead: false) { socket throws(SocketError) in try socket.peek(maxSize: size) }
         },
-        Operation("socket.peekAll", "As socket.readAll, but the bytes stay.", [.handle, .encoding], .data, errors: [.operation]) { call throws(Failure) in
+        Operation(
+            "socket.peekAll", "As socket.readAll, but the bytes stay.", [.handle, .encoding], .data, errors: [.operation]
+        ) { call throws(Failure) in
             try checkSize(try call.socket().bytesAvailable, call, "socket.peek")
             return try bytes(call, isRead: false) { socket throws(SocketError) in try socket.peekAll() }
         },
         Operation(
-            "socket.skip", "Drops at most so many of the bytes that are there.", [.handle, maxSize], .integer("How many were dropped."), errors: [.operation]
+            "socket.skip", "Drops at most so many of the bytes that are there.", [.handle, maxSize],
+            .integer("How many were dropped."), errors: [.operation]
         ) { call throws(Failure) in
             let socket = try call.socket()
             let size = try call.integer("maxSize")
@@ -78,11 +86,16 @@ extension OperationTable {
         },
         Operation(
             "socket.setDelivery",
-            "How received bytes come: pull (they are asked for), push (each piece is an event socket.data), or lines (each line is an event socket.line). A client that lags behind holds the peer back.",
+            """
+                How received bytes come: pull (they are asked for), push (each piece is an event socket.data), or lines (each \
+                line is an event socket.line). A client that lags behind holds the peer back.
+                """,
             [
                 .handle,
                 Parameter("delivery", .choice(Delivery.allCases.map(\.rawValue)), "The way from now on."),
-                Parameter("encoding", .choice(["utf8", "base64"]), "How the events' data comes: as base64 always, or as text where it is valid UTF-8.", .text("utf8")),
+                Parameter(
+                    "encoding", .choice(["utf8", "base64"]), "How the events' data comes: as base64 always, or as text where it is valid UTF-8.",
+                    .text("utf8")),
             ]
         ) { call throws(Failure) in
             _ = try call.streamSocket()
@@ -109,7 +122,10 @@ extension OperationTable {
     private static func checkSize(_ size: Int, _ call: Call, _ instead: StaticString) throws(Failure) {
         let limit = call.session.service.limits.maxData
         guard size <= limit else {
-            throw .limitReached("\(size) bytes are more than one answer may carry here (\(limit), by --max-output). Take them in pieces, with \(instead).")
+            throw .limitReached("""
+                \(size) bytes are more than one answer may carry here (\(limit), by --max-output). Take them in pieces, with \
+                \(instead).
+                """)
         }
     }
 }

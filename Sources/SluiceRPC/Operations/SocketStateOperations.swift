@@ -24,7 +24,8 @@ extension OperationTable {
         state("socket.canReadLine", "Whether a whole line can be read now.", .boolean) { .boolean($0.canReadLine) },
 
         Operation(
-            "socket.readBufferSize", "How many unread bytes are kept at most; beyond that the peer is held back.", [.handle], .integer("0 is no limit.")
+            "socket.readBufferSize", "How many unread bytes are kept at most; beyond that the peer is held back.", [.handle],
+            .integer("0 is no limit.")
         ) { call throws(Failure) in
             _ = try call.socket()
             return .integer(try call.entry().readBufferSize)
@@ -69,7 +70,8 @@ extension OperationTable {
         },
         state("socket.pauseMode", "What makes the socket pause until resume.", .names(PauseMode.allNames)) { .names($0.pauseMode.names) },
         Operation(
-            "socket.setPauseMode", "Sets what makes the socket pause until resume.", [.handle, Parameter("pauseMode", .pauseMode, "Reasons to pause.")]
+            "socket.setPauseMode", "Sets what makes the socket pause until resume.",
+            [.handle, Parameter("pauseMode", .pauseMode, "Reasons to pause.")]
         ) { call throws(Failure) in
             try call.socket().setPauseMode(try call.flags("pauseMode"))
             return .null

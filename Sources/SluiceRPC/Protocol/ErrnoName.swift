@@ -23,6 +23,7 @@ func errnoName(_ number: Int32) -> String {
     case EMFILE: "EMFILE"
     case ENOSPC: "ENOSPC"
     case EROFS: "EROFS"
+    case EFBIG: "EFBIG"
     case EPIPE: "EPIPE"
     case ENAMETOOLONG: "ENAMETOOLONG"
     case ELOOP: "ELOOP"

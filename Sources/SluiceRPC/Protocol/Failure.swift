@@ -48,7 +48,10 @@ struct Failure: Error {
     static func limitReached(_ reason: String) -> Failure { Failure(.misuse, .limitReached, reason) }
     static func invalidHandle(_ handle: Int) -> Failure {
         Failure(.misuse, .invalidHandle,
-                "There is no handle \(handle). Handles end with handle.destroy, belong to the client that made them, and their numbers are not used again.")
+                """
+                    There is no handle \(handle). Handles end with handle.destroy, belong to the client that made them, and their \
+                    numbers are not used again.
+                    """)
     }
     static func wrongKind(_ message: String) -> Failure { Failure(.misuse, .wrongKind, message) }
     static func invalidArgument(_ message: String) -> Failure { Failure(.misuse, .invalidArgument, message) }

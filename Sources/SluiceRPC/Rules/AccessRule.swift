@@ -34,7 +34,7 @@ struct AccessAddress: Equatable, Sendable {
         let plain = text.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false).first.map(String.init) ?? text
         var four = in_addr()
         var six = in6_addr()
-        if inet_pton(AF_INET, plain, &four) == 1 {
+        if plain == text, inet_pton(AF_INET, plain, &four) == 1 {
             bytes = withUnsafeBytes(of: four) { Array($0) }
         } else if inet_pton(AF_INET6, plain, &six) == 1 {
             let all = withUnsafeBytes(of: six) { Array($0) }

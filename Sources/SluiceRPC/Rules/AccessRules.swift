@@ -30,7 +30,10 @@ public struct AccessRules: Sendable {
         for text in texts {
             guard let rule = AccessRule(text) else {
                 throw Fault(
-                    message: "\(option) \(text): expected HOST, HOST:PORT, HOST:FIRST-LAST, an address or network such as 10.0.0.0/8 or [fd00::/8]:443, "
+                    message: """
+                        \(option) \(text): expected HOST, HOST:PORT, HOST:FIRST-LAST, an address or network such as 10.0.0.0/8 or \
+                        [fd00::/8]:443,
+                        """
                         + "*, *.DOMAIN, an absolute path, or @NAME for abstract names")
             }
             rules.append(rule)

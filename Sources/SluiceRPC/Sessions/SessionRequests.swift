@@ -8,10 +8,15 @@ extension Session {
         case .message(let text): handleMessage(text)
         case .tooLarge: refuse(.tooLarge("The message", limit: service.limits.maxMessage, option: "--max-message"))
         case .badHeader(let line): refuse(.invalidRequest("\"\(line)\" is no header; messages here begin with Content-Length: and a number"))
+        case .cutOff: refuse(.parseError("the input ended inside a message"))
         }
     }
 
     private func handleMessage(_ text: UnsafeRawBufferPointer) {
+        guard !text.isEmpty else {
+            refuse(.parseError("the message is empty"))
+            return
+        }
         let message: JSON
         do throws(JSON.Fault) {
             message = try JSON(parsing: text, limits: service.limits.json)

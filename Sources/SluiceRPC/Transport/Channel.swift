@@ -40,6 +40,8 @@ final class Channel {
     private var inputTimer: Timer?
     private var inputIsUnwatchable = false
     private var isOpen = true
+    /// What the system said when input or output could not go on; 0 if nothing.
+    private(set) var failure: Int32 = 0
 
     /// How much one client may send in one turn before the others get theirs.
     private static let fairShare = 1 << 20
@@ -117,9 +119,16 @@ final class Channel {
             switch errno {
             case EINTR: continue
             case EAGAIN: return .nothing
-            default: return .end
+            default:
+                note(errno)
+                return .end
             }
         }
+    }
+
+    /// Remembers why a call failed, unless it only means that the client is gone.
+    private func note(_ number: Int32) {
+        if number != EPIPE, number != ECONNRESET { failure = number }
     }
 
     private func receive(_ base: UnsafeMutableRawPointer, _ size: Int, _ descriptors: (Int32) -> Void) -> Int {
@@ -184,7 +193,11 @@ final class Channel {
                 if attached != nil, attachments.count > 1 { size = min(size, max(1, attachments[1].offset)) }
             }
             let sent = buffer.withBytes { writeOnce($0.baseAddress, size, attached) }
-            guard sent > 0 else { return sent == 0 || errno == EAGAIN ? .blocked : .broken }
+            guard sent > 0 else {
+                if sent == 0 || errno == EAGAIN { return .blocked }
+                note(errno)
+                return .broken
+            }
             buffer.removeFirst(sent)
             budget -= sent
             if let attached {

@@ -14,6 +14,8 @@ final class Framer {
         case tooLarge
         /// What stands where a header should.
         case badHeader(String)
+        /// The input has ended before the message it announced.
+        case cutOff
     }
 
     private(set) var style = Style.undecided
@@ -50,7 +52,11 @@ final class Framer {
 
     /// The end of input: a last line may lack its newline.
     func finish(_ receive: (Item) -> Bool) {
-        if style == .headers || isSkippingLine { return }
+        if isSkippingLine { return }
+        if style == .headers {
+            if bodyLength != nil || bytesToSkip > 0 || !partial.isEmpty { _ = receive(.cutOff) }
+            return
+        }
         style = .lines
         let last = takePartial()
         last.withBytes { if !isBlank($0) { _ = receive(.message($0)) } }
