@@ -111,6 +111,12 @@ class Process:
         line, self.received = self.received.split(b"\n", 1)
         return line.decode()
 
+    def succeed(self):
+        """Waits for the end, which must come without an error: a result of a program that then failed is none."""
+        status = self.child.wait(TIME_LIMIT)
+        if status != 0:
+            raise RuntimeError(f"{' '.join(self.child.args)} ended with status {status}")
+
     def __enter__(self):
         return self
 
@@ -162,7 +168,9 @@ def run_once(contender, workload, folder, programs):
     command = contender.client(workload, address, programs)
     if workload.operation == "start":
         with Process(command, None) as client:
-            return json.loads(client.line())
+            result = json.loads(client.line())
+            client.succeed()
+            return result
     with Process(contender.server(workload, address), 0) as server:
         while server.line() != "READY":
             pass
@@ -172,6 +180,7 @@ def run_once(contender, workload, folder, programs):
         with Process(command, 0 if workload.same_core else 1) as client:
             result = json.loads(client.line())
             own = cpu_seconds(server.child.pid) - own + cpu_seconds(client.child.pid)
+            client.succeed()
         result["others"] = max(0, (busy_seconds() - busy - own) / (time.monotonic() - wall))
         return result
 

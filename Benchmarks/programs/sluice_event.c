@@ -145,6 +145,8 @@ static void stream(const sluice_event *event, void *context) {
         break;
     case SLUICE_EVENT_READY_READ:
         print_stream(job->number[0], now() - started);
+        /* The server closes once it has answered: that is no failure of ours. */
+        sluice_handle_destroy(event->handle);
         sluice_loop_stop(loop);
         break;
     default:
