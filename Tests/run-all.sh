@@ -104,7 +104,7 @@ for step in "${steps[@]}"; do
         failed=$((failed + 1))
         [ "${V:-0}" = 1 ] || tail -n 120 "$log"
     fi
-    line=$(printf '%-16s %-8s %4d s  %s' "$step" "$verdict" $((SECONDS - started)) "$(closing_line "$log")")
+    line=$(printf '%-18s %-8s %4d s  %s' "$step" "$verdict" $((SECONDS - started)) "$(closing_line "$log")")
     summary+=("$line")
     printf '%s\n' "$line"
 done
