@@ -27,16 +27,6 @@ int clinux_accept(int descriptor, bool non_blocking) {
     return accept4(descriptor, NULL, NULL, SOCK_CLOEXEC | (non_blocking ? SOCK_NONBLOCK : 0));
 }
 
-int clinux_bytes_readable(int descriptor) {
-    int count = 0;
-    return ioctl(descriptor, FIONREAD, &count) == 0 ? count : -1;
-}
-
-int clinux_bytes_unsent(int descriptor) {
-    int count = 0;
-    return ioctl(descriptor, SIOCOUTQ, &count) == 0 ? count : -1;
-}
-
 int clinux_set_non_blocking(int descriptor, bool non_blocking) {
     int flags = fcntl(descriptor, F_GETFL);
     if (flags < 0) return -1;

@@ -36,10 +36,6 @@ static inline uint64_t clinux_epoll_data(const struct epoll_event *event) { retu
 /* accept4 without asking for the peer's address; the descriptor is close-on-exec. */
 int clinux_accept(int descriptor, bool non_blocking);
 
-/* Bytes that wait to be read (FIONREAD), and bytes sent but not yet taken by the peer (SIOCOUTQ). -1 on failure. */
-int clinux_bytes_readable(int descriptor);
-int clinux_bytes_unsent(int descriptor);
-
 /* Switches O_NONBLOCK, and leaves the flags alone when it already is as wanted. */
 int clinux_set_non_blocking(int descriptor, bool non_blocking);
 

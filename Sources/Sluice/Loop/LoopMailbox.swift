@@ -50,5 +50,4 @@ final class Wakeup: Sendable {
     deinit { System.close(descriptor) }
 
     func signal() { System.eventWrite(descriptor) }
-    func clear() { System.eventRead(descriptor) }
 }

@@ -186,16 +186,6 @@ enum System {
         while eventfd_write(descriptor, 1) != 0, errno == EINTR {}
     }
 
-    /// Takes the counter back to 0; whether it was above.
-    @discardableResult
-    static func eventRead(_ descriptor: Int32) -> Bool {
-        var value: eventfd_t = 0
-        while eventfd_read(descriptor, &value) != 0 {
-            if errno != EINTR { return false }
-        }
-        return true
-    }
-
     /// A timer on the monotonic clock that is readable once it has fired; non-blocking.
     static func timerDescriptor() throws(SystemError) -> Descriptor {
         try owned(timerfd_create(CLOCK_MONOTONIC, Int32(TFD_CLOEXEC | TFD_NONBLOCK)), "timerfd_create")
@@ -276,18 +266,6 @@ enum System {
             throw SystemError(number: errno, call: "getsockopt")
         }
         return (credentials.pid, credentials.uid, credentials.gid)
-    }
-
-    /// Bytes that wait in the system to be read; of a datagram socket the size of the next datagram. Or minus errno.
-    static func bytesReadable(_ descriptor: Int32) -> Int {
-        let count = clinux_bytes_readable(descriptor)
-        return count >= 0 ? Int(count) : -Int(errno)
-    }
-
-    /// Bytes that the system has accepted and the peer's system has not yet acknowledged. Or minus errno.
-    static func bytesUnsent(_ descriptor: Int32) -> Int {
-        let count = clinux_bytes_unsent(descriptor)
-        return count >= 0 ? Int(count) : -Int(errno)
     }
 
     // MARK: Results
