@@ -21,8 +21,9 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CSluice", path: "include"),
         .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .target(name: "CLinux"),
-        .target(name: "Sluice", dependencies: ["CLinux"], swiftSettings: fast),
+        .target(name: "Sluice", dependencies: ["CJansson", "CLinux", "COpenSSL"], swiftSettings: fast),
         .target(
             name: "SluiceABI", dependencies: ["Sluice", "CSluice"], exclude: ["sluice.map"], swiftSettings: fast,
             linkerSettings: [

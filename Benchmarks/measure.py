@@ -42,6 +42,10 @@ WORKLOADS = {
     "local_stream64k": Workload("unix", "sink", "stream", [2 * GIB, 65536], figure="gibps"),
     "tcp_stream1k": Workload("tcp", "sink", "stream", [GIB // 4, 1024], figure="gibps"),
     "local_stream1k": Workload("unix", "sink", "stream", [GIB // 4, 1024], figure="gibps"),
+    "udp_64": Workload("udp", "udpsink", "udp", [2, 64]),
+    "udp_1200": Workload("udp", "udpsink", "udp", [2, 1200]),
+    "udp_batch_64": Workload("udp", "udpsink", "udp", [2, 64]),
+    "udp_batch_1200": Workload("udp", "udpsink", "udp", [2, 1200]),
     "idle_mem": Workload("tcp", "echo", "idle", [5000], figure="bytes", lower_is_better=True, rounds=3),
     "rpc_h1": Workload("rpc", None, "rtt", [10000]),
     "rpc_h1_newconn": Workload("rpc", None, "rtt1", [5000]),
@@ -83,6 +87,20 @@ def contenders(name, workload, programs, sluiced):
         ]
     if workload.kind == "rpc":
         return [Contender("C + jansson", [f"{programs}/rpc_server"]), Contender("sluiced", [sluiced, "--socket"])]
+    if workload.kind == "udp":
+        plain, own = [f"{programs}/datagrams"], [f"{programs}/sluice_datagrams"]
+        if "batch" in name:
+            return [
+                Contender("plain sendmmsg/recvmmsg", plain, "mmsg"),
+                Contender("sluice, batches", own, "batch"),
+                Contender("plain UDP_SEGMENT/UDP_GRO", plain, "gso"),
+            ]
+        return [
+            Contender("plain epoll", plain, "single"),
+            Contender("sluice, events", own, "event"),
+            Contender("plain blocking", plain, "blocking"),
+            Contender("sluice, blocking", own, "blocking"),
+        ]
     plain, own = [f"{programs}/baseline"], [f"{programs}/sluice_bench"]
     chosen = [Contender("plain epoll", plain, "epoll"), Contender("sluice, events", own, "event")]
     if workload.operation not in ("many", "idle"):
@@ -159,10 +177,21 @@ def idle_connections(server, command, count):
         return {"bytes": (resident_bytes(pid) - before) / count}
 
 
+def datagram_result(sent, received):
+    """What both sides tell, per second and per datagram. A rate that is lost on the way counts for nothing."""
+    return {
+        "rate": received["received"] / received["seconds"],
+        "sent": sent["sent"] / sent["seconds"],
+        "loss": 1 - received["received"] / sent["sent"],
+        "send_ns": sent["cpu"] * 1e9 / sent["sent"],
+        "receive_ns": received["cpu"] * 1e9 / received["received"],
+    }
+
+
 def run_once(contender, workload, folder, programs):
     run_once.number = getattr(run_once, "number", 0) + 1
-    if workload.kind == "tcp":
-        address = f"tcp:127.0.0.1:{20000 + (os.getpid() * 37 + run_once.number) % 12000}"
+    if workload.kind in ("tcp", "udp"):
+        address = f"{workload.kind}:127.0.0.1:{20000 + (os.getpid() * 37 + run_once.number) % 12000}"
     else:
         address = f"{'unix:' if workload.kind == 'unix' else ''}{folder}/s{run_once.number}"
     command = contender.client(workload, address, programs)
@@ -181,6 +210,8 @@ def run_once(contender, workload, folder, programs):
             result = json.loads(client.line())
             own = cpu_seconds(server.child.pid) - own + cpu_seconds(client.child.pid)
             client.succeed()
+            if workload.kind == "udp":
+                result = datagram_result(result, json.loads(server.line()))
         result["others"] = max(0, (busy_seconds() - busy - own) / (time.monotonic() - wall))
         return result
 
@@ -195,6 +226,25 @@ def measure(contender, workload, folder, programs):
 
 def spread(ratios):
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+
+
+def datagram_summary(name, rounds):
+    """The rate is of both programs together; the processor time of each says what it does itself, and other processes disturb it less."""
+    names = list(rounds[0])
+    first = names[0]
+    yield f"### {name}\n"
+    yield f"| | received/s | ratio to {first} | lost | ns to send | ratio | ns to receive | ratio |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for contender in names:
+        def middle(figure):
+            return statistics.median(result[contender][figure] for result in rounds)
+
+        def ratio(figure):
+            return spread([result[contender][figure] / result[first][figure] for result in rounds])
+
+        yield (f"| {contender} | {middle('rate'):.0f} | {ratio('rate')} | {middle('loss'):.1%} | {middle('send_ns'):.0f} | {ratio('send_ns')} | "
+               f"{middle('receive_ns'):.0f} | {ratio('receive_ns')} |")
+    yield ""
 
 
 def summary(name, workload, rounds):
@@ -248,7 +298,8 @@ def main():
         with open(options.out, "w") as file:
             json.dump(results, file, indent=1)
     for name in chosen:
-        print("\n".join(summary(name, WORKLOADS[name], results[name])))
+        lines = datagram_summary(name, results[name]) if WORKLOADS[name].kind == "udp" else summary(name, WORKLOADS[name], results[name])
+        print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ flags=(-std=gnu11 -O2 -Wall -Wextra -pedantic -I "$here/programs")
 "$cc" "${flags[@]}" -I "$root/include" -o "$programs/sluice_bench" \
     "$here"/programs/{sluice_bench,sluice_event,sluice_blocking,bench}.c -L "$release" -lsluice -Wl,-rpath,'$ORIGIN'
 "$cc" "${flags[@]}" -o "$programs/baseline" "$here/baseline/baseline.c" "$here/programs/bench.c"
+"$cc" "${flags[@]}" -I "$root/include" -o "$programs/sluice_datagrams" "$here"/programs/{sluice_datagrams,bench}.c \
+    -L "$release" -lsluice -Wl,-rpath,'$ORIGIN'
+"$cc" "${flags[@]}" -o "$programs/datagrams" "$here/baseline/datagrams.c" "$here/programs/bench.c"
 "$cc" "${flags[@]}" -o "$programs/rpc_load" "$here/baseline/rpc_load.c" "$here/programs/bench.c"
 # shellcheck disable=SC2046
 "$cc" "${flags[@]}" $(pkg-config --cflags jansson) -o "$programs/rpc_server" "$here/baseline/rpc_server.c" $(pkg-config --libs jansson)
@@ -33,7 +36,7 @@ if [ -n "${PEERS:-}" ]; then
     # Only sluice and what it is compared with, unless the caller names others.
     case " $* " in
         *' --peers '*) ;;
-        *) set -- --peers raw_epoll,raw_blocking,raw_coalesce,rpc_c_jansson,stdio_c_jansson,sluice_event,sluice_blocking,sluiced,sluiced_stdio "$@" ;;
+        *) set -- --peers raw_epoll,raw_blocking,raw_coalesce,raw_mmsg,raw_gso_gro,rpc_c_jansson,stdio_c_jansson,sluice_event,sluice_blocking,sluice_batch,sluiced,sluiced_stdio "$@" ;;
     esac
     exec "$python" "$PEERS/run.py" --extra "$here/sluice.json" --out "$programs/peers.json" "$@"
 fi

@@ -20,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE=1
 CC=$(.ci/cc) || { echo 'run-all: no C compiler' >&2; exit 1; }
 export CC
 
-steps=(swift c rpc python parity conformance-driver conformance-rpc conformance-c examples install soak)
+steps=(swift c rpc python parity conformance-driver conformance-rpc conformance-c examples install netns soak)
 
 unit_tests() { "$python" -m unittest discover --start-directory "$1" --top-level-directory "$1"; }
 
@@ -47,13 +47,14 @@ run_step() {
         conformance-c) conformance c ;;
         examples) unit_tests Tests/examples ;;
         install) unit_tests Tests/install ;;
+        netns) unit_tests Tests/netns ;;
         soak) Tests/soak/run.sh --short ;;
         *) echo "run-all: no step is called $1 (there are: ${steps[*]})" >&2; return 2 ;;
     esac
 }
 
 conformance() {
-    "$python" Tests/conformance/run.py --face "$1" --area tcp-client,tcp-server,local,buffering,waitfor,errors \
+    "$python" Tests/conformance/run.py --face "$1" --area tcp-client,tcp-server,udp,local,buffering,options,waitfor,errors,descriptor \
         --library "$LIBSLUICE" --sidecar "$SLUICED"
 }
 

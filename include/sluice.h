@@ -6,9 +6,10 @@
  *
  *
  * HANDLES
- *   Every object (loop, socket, server) is a sluice_handle, a 64-bit number; 0 is none. You never hold a pointer into the library. After
- *   an object is destroyed its number never names another object, so a stale handle is an error (SLUICE_ERROR_INVALID_HANDLE), not a
- *   crash. A handle lives until sluice_handle_destroy, or until its loop is destroyed; closing or losing the connection does not end it.
+ *   Every object (loop, socket, server, lookup, relay) is a sluice_handle, a 64-bit number; 0 is none. You never hold a pointer into the
+ *   library. After an object is destroyed its number never names another object, so a stale handle is an error
+ *   (SLUICE_ERROR_INVALID_HANDLE), not a crash. A handle lives until sluice_handle_destroy, or until its loop is destroyed; closing or
+ *   losing the connection does not end it.
  *
  * RESULTS
  *   A function that acts returns a sluice_error, 0 for success.
@@ -112,9 +113,13 @@ enum {
     SLUICE_KIND_NONE = 0, /* the handle names no object */
     SLUICE_KIND_LOOP = 1,
     SLUICE_KIND_TCP_SOCKET = 2,
+    SLUICE_KIND_UDP_SOCKET = 3,
     SLUICE_KIND_LOCAL_SOCKET = 4,
+    SLUICE_KIND_TLS_SOCKET = 5,
     SLUICE_KIND_TCP_SERVER = 6,
-    SLUICE_KIND_LOCAL_SERVER = 7
+    SLUICE_KIND_LOCAL_SERVER = 7,
+    SLUICE_KIND_RELAY = 8,
+    SLUICE_KIND_LOOKUP = 9
 };
 
 /* Why something failed. 1 to 32 are about the network and the system, 100 and up about the call. */
@@ -186,27 +191,28 @@ enum {
     SLUICE_SOCKET_TYPE_UNKNOWN = -1,
     SLUICE_SOCKET_TYPE_TCP = 0,
     SLUICE_SOCKET_TYPE_UDP = 1,
-    SLUICE_SOCKET_TYPE_LOCAL = 2
+    SLUICE_SOCKET_TYPE_LOCAL = 2,
+    SLUICE_SOCKET_TYPE_TLS = 3
 };
 
 /* Options of a socket for sluice_socket_option and sluice_socket_set_option. Switches are set by 0 (off) or anything else (on), and are
- * read as 0 or 1. */
+ * read as 0 or 1. In parentheses the kinds of sockets that have it. */
 typedef int32_t sluice_option;
 enum {
-    SLUICE_OPTION_LOW_DELAY = 0,  /* a switch: TCP_NODELAY */
-    SLUICE_OPTION_KEEP_ALIVE = 1, /* a switch: SO_KEEPALIVE */
-    SLUICE_OPTION_MULTICAST_TTL = 2,
-    SLUICE_OPTION_MULTICAST_LOOPBACK = 3,
-    SLUICE_OPTION_TYPE_OF_SERVICE = 4,     /* 0 to 255; the traffic class on IPv6 */
-    SLUICE_OPTION_SEND_BUFFER_SIZE = 5,    /* bytes, of the system; Linux doubles what is set */
-    SLUICE_OPTION_RECEIVE_BUFFER_SIZE = 6, /* bytes, of the system; Linux doubles what is set */
-    SLUICE_OPTION_PATH_MTU = 7,            /* bytes; read only, of a connected socket */
-    SLUICE_OPTION_KEEP_ALIVE_IDLE = 8,     /* seconds before the first probe, 1 to 32767 */
-    SLUICE_OPTION_KEEP_ALIVE_INTERVAL = 9, /* seconds between probes, 1 to 32767 */
-    SLUICE_OPTION_KEEP_ALIVE_COUNT = 10,   /* probes, 1 to 127 */
-    SLUICE_OPTION_USER_TIMEOUT = 11,       /* milliseconds that sent data may stay unacknowledged */
-    SLUICE_OPTION_BROADCAST = 12,
-    SLUICE_OPTION_QUICK_ACK = 13 /* a switch: TCP_QUICKACK */
+    SLUICE_OPTION_LOW_DELAY = 0,           /* (TCP) a switch: TCP_NODELAY */
+    SLUICE_OPTION_KEEP_ALIVE = 1,          /* (TCP, UDP) a switch: SO_KEEPALIVE; without effect on UDP */
+    SLUICE_OPTION_MULTICAST_TTL = 2,       /* (UDP; TCP can read it) how many hops datagrams to groups may make: 0 to 255 */
+    SLUICE_OPTION_MULTICAST_LOOPBACK = 3,  /* (UDP, TCP) a switch: whether this machine gets what it sends to groups */
+    SLUICE_OPTION_TYPE_OF_SERVICE = 4,     /* (TCP, UDP) 0 to 255; the traffic class on IPv6 */
+    SLUICE_OPTION_SEND_BUFFER_SIZE = 5,    /* (all) bytes, of the system; Linux doubles what is set */
+    SLUICE_OPTION_RECEIVE_BUFFER_SIZE = 6, /* (all) bytes, of the system; Linux doubles what is set */
+    SLUICE_OPTION_PATH_MTU = 7,            /* (TCP, UDP) bytes; read of a connected socket; set on IPv6, 1280 at least, 0 for none */
+    SLUICE_OPTION_KEEP_ALIVE_IDLE = 8,     /* (TCP) seconds before the first probe, 1 to 32767 */
+    SLUICE_OPTION_KEEP_ALIVE_INTERVAL = 9, /* (TCP) seconds between probes, 1 to 32767 */
+    SLUICE_OPTION_KEEP_ALIVE_COUNT = 10,   /* (TCP) probes, 1 to 127 */
+    SLUICE_OPTION_USER_TIMEOUT = 11,       /* (TCP) milliseconds that sent data may stay unacknowledged; 0: as the system has it */
+    SLUICE_OPTION_BROADCAST = 12,          /* (UDP) a switch, on at first: whether datagrams may go to broadcast addresses */
+    SLUICE_OPTION_QUICK_ACK = 13           /* (TCP) a switch: TCP_QUICKACK */
 };
 
 /* How a socket is opened; flags. */
@@ -221,14 +227,14 @@ enum {
     SLUICE_OPEN_UNBUFFERED = 32 /* sluice_socket_write hands to the system at once what it takes */
 };
 
-/* How an address is shared with other sockets; flags. */
+/* How an address is shared with other sockets; flags. All who share one have to ask for it. */
 typedef int32_t sluice_bind_mode;
 enum {
     SLUICE_BIND_DEFAULT = 0,
-    SLUICE_BIND_SHARE_ADDRESS = 1,
-    SLUICE_BIND_DONT_SHARE_ADDRESS = 2,
+    SLUICE_BIND_SHARE_ADDRESS = 1,      /* UDP: SO_REUSEADDR; datagrams to a group reach all sockets of the address, others the last */
+    SLUICE_BIND_DONT_SHARE_ADDRESS = 2, /* no SO_REUSEADDR, whatever else is set */
     SLUICE_BIND_REUSE_ADDRESS_HINT = 4, /* SO_REUSEADDR */
-    SLUICE_BIND_REUSE_PORT = 8          /* SO_REUSEPORT */
+    SLUICE_BIND_REUSE_PORT = 8          /* SO_REUSEPORT: the system spreads connections and datagrams over all of them */
 };
 
 /* When a socket pauses and waits for sluice_socket_resume; flags. */
@@ -247,6 +253,34 @@ enum {
     SLUICE_ACCESS_OTHER = 4,
     SLUICE_ACCESS_WORLD = 7,
     SLUICE_ACCESS_ABSTRACT_NAMESPACE = 8 /* the name is no file; there is no access mode */
+};
+
+/* What is asked of a TLS peer's certificate. */
+typedef int32_t sluice_tls_verify_mode;
+enum {
+    SLUICE_TLS_VERIFY_AUTOMATIC = 0, /* as PEER for clients, and for servers that name certificate authorities; else as NONE */
+    SLUICE_TLS_VERIFY_QUERY = 1,     /* it is asked for and judged (sluice_tls_socket_ssl_errors), but nothing depends on it */
+    SLUICE_TLS_VERIFY_PEER = 2,      /* there must be one, and a good one */
+    SLUICE_TLS_VERIFY_NONE = 3       /* a client takes any, a server asks for none */
+};
+
+/* The oldest TLS that is spoken. */
+typedef int32_t sluice_tls_version;
+enum {
+    SLUICE_TLS_VERSION_DEFAULT = 0, /* TLS 1.2 */
+    SLUICE_TLS_VERSION_1_2 = 0x0303,
+    SLUICE_TLS_VERSION_1_3 = 0x0304
+};
+
+/* What a network interface is and can; flags. */
+typedef int32_t sluice_interface_flags;
+enum {
+    SLUICE_INTERFACE_IS_UP = 1,
+    SLUICE_INTERFACE_IS_RUNNING = 2,
+    SLUICE_INTERFACE_CAN_BROADCAST = 4,
+    SLUICE_INTERFACE_IS_LOOPBACK = 8,
+    SLUICE_INTERFACE_IS_POINT_TO_POINT = 16,
+    SLUICE_INTERFACE_CAN_MULTICAST = 32
 };
 
 /* Phases of getting connected, in an attempt's report. */
@@ -275,13 +309,20 @@ enum {
     SLUICE_EVENT_BYTES_WRITTEN = 8,          /* the system took bytes; value: how many since the last one. Off at first */
     SLUICE_EVENT_ABOUT_TO_CLOSE = 9,         /* the socket is about to be closed; the last moment to read what it holds */
     SLUICE_EVENT_READ_CHANNEL_FINISHED = 10, /* nothing will be received any more */
+    SLUICE_EVENT_PROXY_AUTHENTICATION_REQUIRED = 11, /* a proxy wants credentials; name: the proxy, message: its realm */
+    SLUICE_EVENT_PROPERTY_CHANGED = 12,      /* a property has a new value; name, and message: the value as JSON. Off at first */
+    SLUICE_EVENT_COMPLETED = 13,             /* all properties that came by sluice_socket_from_json are set */
     SLUICE_EVENT_NEW_CONNECTION = 14,        /* servers: value: connections waiting to be taken */
     SLUICE_EVENT_PENDING_CONNECTION_AVAILABLE = 15, /* servers: comes just before the above, once for each connection */
-    SLUICE_EVENT_ACCEPT_ERROR = 17 /* servers: error, system_error, message; value: the error's number. The server goes on by itself */
+    SLUICE_EVENT_INCOMING_CONNECTION = 16, /* servers with SLUICE_INCOMING_EVENTS: value: a descriptor, which is yours from then on */
+    SLUICE_EVENT_ACCEPT_ERROR = 17, /* servers: error, system_error, message; value: the error's number. The server goes on by itself */
+    SLUICE_EVENT_ENCRYPTED = 18,    /* the TLS handshake is over: all that is read and written is encrypted */
+    SLUICE_EVENT_SSL_ERRORS = 19,   /* the peer's certificates are not good; value: how many errors, message: they as JSON */
+    SLUICE_EVENT_FINISHED = 20      /* lookups and relays: done; error, system_error, message if it failed, value: the error's number */
 };
 
 /* Masks for sluice_handle_subscribe. SLUICE_EVENT_MASK(SLUICE_EVENT_READY_READ) is the bit of one type; join several by |. The default
- * is all types but SLUICE_EVENT_BYTES_WRITTEN (and one reserved type). Bits of types that do not exist are ignored. */
+ * is all types but SLUICE_EVENT_BYTES_WRITTEN and SLUICE_EVENT_PROPERTY_CHANGED. Bits of types that do not exist are ignored. */
 #define SLUICE_EVENT_MASK(type) (UINT32_C(1) << (type))
 #define SLUICE_EVENTS_NONE 0x00000000u
 #define SLUICE_EVENTS_ALL 0xFFFFFFFFu
@@ -299,12 +340,16 @@ typedef struct sluice_event {
     sluice_error error;   /* of the error events, else 0 */
     int32_t system_error; /* errno of the error events where there is one, else 0 */
     int64_t value;        /* see the type */
-    const char *message;  /* the error events: a sentence a person understands; else NULL. Valid as long as the event */
+    const char *message;  /* the error events: a sentence a person understands; others: see the type; else NULL. Valid as long as the event */
+    const char *name;     /* see the type; else NULL. Valid as long as the event */
 } sluice_event;
 
 /* Receives the events of a handle. event and what it points to are valid until the function returns. context is what was given to
  * sluice_handle_set_callback. The function must return normally: no longjmp, no C++ exception may leave it. */
 typedef void (*sluice_event_callback)(const sluice_event *event, void *context);
+
+/* Receives an accepted connection as a native descriptor; see sluice_server_set_incoming_handler. The same rule: it must return normally. */
+typedef void (*sluice_incoming_handler)(sluice_handle server, int32_t descriptor, void *context);
 
 /* A function to be called later: posted work, a timer, a release of borrowed memory. The same rule: it must return normally. */
 typedef void (*sluice_callback)(void *context);
@@ -322,6 +367,10 @@ SLUICE_API const char *sluice_version(void);
 /* Why the latest function that failed on the calling thread failed, as errno does: a success leaves it as it is, and it is
  * SLUICE_ERROR_NONE before any failure. Functions that return their error set it too. Any thread. */
 SLUICE_API sluice_error sluice_last_error(void);
+
+/* That failure in words, where there is more to say than the number does: which argument, which property, where in a text; else "". A string
+ * function, cut at 511 bytes. Any thread. */
+SLUICE_API int64_t sluice_last_error_message(char *buffer, size_t capacity);
 
 /* The name of an error: "ConnectionRefusedError", "NoError", "InvalidHandleError"; "" for a number that is none. The string is static.
  * Any thread. */
@@ -375,9 +424,10 @@ SLUICE_API int32_t sluice_loop_descriptor(sluice_handle loop);
  * time is over, or the loop was stopped), or minus an error. Callbacks, timers and posted work of the loop run meanwhile. Takes a
  * detached loop for the calling thread.
  * From the first call on (or from sluice_loop_queue_events) such events are queued; before, they are dropped. A SLUICE_EVENT_READY_READ or
- * SLUICE_EVENT_BYTES_WRITTEN that follows one still queued, with no other event of that handle between, is joined to it (bytes written
- * are added up). The queue holds 65,536 events; beyond that old events are dropped, first those that only repeat what others tell, and
- * sluice_loop_dropped_events counts them. An event of a handle that has been destroyed since is still delivered. */
+ * SLUICE_EVENT_BYTES_WRITTEN that follows one still queued, with no other event of that handle between but
+ * SLUICE_EVENT_PROPERTY_CHANGED, is joined to it (bytes written are added up). The queue holds 65,536 events; beyond that old events are
+ * dropped, first those that only repeat what others tell, and sluice_loop_dropped_events counts them. An event of a handle that has been
+ * destroyed since is still delivered. */
 SLUICE_API int64_t sluice_loop_next_event(sluice_handle loop, sluice_event *event, int64_t timeout);
 
 /* Begins (on) or ends (off) queueing the events of handles without a callback. Ending drops what is queued. sluice_loop_next_event begins
@@ -437,7 +487,7 @@ SLUICE_API sluice_error sluice_handle_set_callback(sluice_handle handle, sluice_
 SLUICE_API sluice_handle sluice_tcp_socket_create(sluice_handle loop);
 
 /* ---------------------------------------------------------------------------------------------------------------------------------------
- * socket: what every socket can do (TCP and local)
+ * socket: what every socket can do (TCP, UDP, local, TLS)
  * ------------------------------------------------------------------------------------------------------------------------------------ */
 
 /* -- connecting ---------------------------------------------------------------------------------------------------------------------- */
@@ -452,13 +502,17 @@ SLUICE_API sluice_handle sluice_tcp_socket_create(sluice_handle loop);
  * Errors at once: SLUICE_ERROR_OPERATION while looking up, connecting, connected or closing (that goes on unharmed, and
  * SLUICE_EVENT_ERROR_OCCURRED tells it too); SLUICE_ERROR_PORT_NUMBER_OUT_OF_RANGE for a port outside 0 to 65535;
  * SLUICE_ERROR_INVALID_ARGUMENT for an unknown mode or protocol (SLUICE_PROTOCOL_UNKNOWN too). A local socket is connected by
- * sluice_local_socket_connect_to_server: SLUICE_ERROR_UNSUPPORTED_SOCKET_OPERATION. */
+ * sluice_local_socket_connect_to_server: SLUICE_ERROR_UNSUPPORTED_SOCKET_OPERATION.
+ * A UDP socket only fixes its peer: nothing is sent, only that peer's datagrams come in from then on, and reading and writing are with it.
+ * An address is connected to inside the call; of a name's addresses the first that can be reached is taken; a bound socket keeps its own
+ * address. What was queued for others before is dropped and told by SLUICE_ERROR_DATAGRAM_WRITE. */
 SLUICE_API sluice_error sluice_socket_connect_to_host(sluice_handle handle, const char *host, int32_t port, sluice_open_mode mode,
                                                       sluice_protocol protocol);
 
 /* Ends the connection in order: what was written is sent first (state Closing, bounded by sluice_socket_set_close_timeout), then Unconnected
  * and SLUICE_EVENT_DISCONNECTED; with nothing to send all that happens inside the call. While connecting it is remembered: connect, send,
- * disconnect. The socket stays open, and unread data readable. Unconnected: nothing happens. */
+ * disconnect. The socket stays open, and unread data readable. Unconnected: nothing happens. A UDP socket drops what is unread; one that
+ * was merely bound ends without SLUICE_EVENT_DISCONNECTED. */
 SLUICE_API sluice_error sluice_socket_disconnect_from_host(sluice_handle handle);
 
 /* Closes at once, drops what is unread and unsent, and makes the socket as new; SLUICE_EVENT_DISCONNECTED if it was connected. */
@@ -468,27 +522,30 @@ SLUICE_API sluice_error sluice_socket_abort(sluice_handle handle);
  * sluice_socket_disconnect_from_host does: what was written is still sent. The handle lives on and may connect again. */
 SLUICE_API sluice_error sluice_socket_close(sluice_handle handle);
 
-/* Half close: sends what was written, then tells the peer that no more will come; reading goes on. Not connected: SLUICE_ERROR_OPERATION. */
+/* Half close: sends what was written, then tells the peer that no more will come; reading goes on. Not connected: SLUICE_ERROR_OPERATION.
+ * UDP: SLUICE_ERROR_UNSUPPORTED_SOCKET_OPERATION. */
 SLUICE_API sluice_error sluice_socket_shutdown_write(sluice_handle handle);
 
-/* Fixes the local address before connecting: an IPv4 or IPv6 literal or "any", and a port from 0 (the system picks one) to 65535. The state
- * becomes Bound inside the call. A failure (SLUICE_ERROR_ADDRESS_IN_USE, SLUICE_ERROR_SOCKET_ADDRESS_NOT_AVAILABLE,
+/* Fixes the local address: for TCP before connecting, for UDP to receive at. It is an IPv4 or IPv6 literal, "any" (IPv4 and IPv6),
+ * "AnyIPv4", "AnyIPv6", "LocalHost" or "LocalHostIPv6", and a port from 0 (the system picks one) to 65535. The state becomes Bound inside
+ * the call. A failure (SLUICE_ERROR_ADDRESS_IN_USE, SLUICE_ERROR_SOCKET_ADDRESS_NOT_AVAILABLE,
  * SLUICE_ERROR_SOCKET_ACCESS, ...) is returned and raised as SLUICE_EVENT_ERROR_OCCURRED, and leaves no descriptor. A port outside the
  * range is SLUICE_ERROR_PORT_NUMBER_OUT_OF_RANGE, any state but Unconnected SLUICE_ERROR_OPERATION. Local sockets:
  * SLUICE_ERROR_UNSUPPORTED_SOCKET_OPERATION. */
 SLUICE_API sluice_error sluice_socket_bind(sluice_handle handle, const char *address, int32_t port, sluice_bind_mode mode);
 
 /* Makes the socket use a native descriptor, which it owns and closes from then on. state says what the descriptor is: Connected, or
- * Unconnected or Bound. An earlier connection is dropped. A descriptor that is no socket, not of this kind or not in that state is refused
- * and stays yours: SLUICE_ERROR_UNSUPPORTED_SOCKET_OPERATION; one that another object of the loop holds: SLUICE_ERROR_OPERATION; another
- * state: SLUICE_ERROR_INVALID_ARGUMENT. No SLUICE_EVENT_CONNECTED is raised. */
+ * Unconnected or Bound. An earlier connection is dropped. A descriptor that is no socket, not of this kind, not connected, or the socket's
+ * own already is refused: SLUICE_ERROR_UNSUPPORTED_SOCKET_OPERATION; one that another object of the loop holds: SLUICE_ERROR_OPERATION;
+ * another state: SLUICE_ERROR_INVALID_ARGUMENT. What is refused stays whose it was. No SLUICE_EVENT_CONNECTED is raised. */
 SLUICE_API sluice_error sluice_socket_set_descriptor(sluice_handle handle, int32_t descriptor, sluice_state state, sluice_open_mode mode);
 
 /* The native descriptor: from Connected (or Bound) on, else -1. It stays the socket's: do not close it. */
 SLUICE_API int32_t sluice_socket_descriptor(sluice_handle handle);
 
-/* Gives the descriptor away: you own it from then on, the connection lives on, and the socket is Unconnected. With anything unread or
- * unsent: minus SLUICE_ERROR_OPERATION. Without a descriptor: minus SLUICE_ERROR_INVALID_STATE. */
+/* Gives the descriptor away, in blocking mode: you own it from then on, the connection lives on, and the socket is Unconnected. With
+ * anything unread or unsent (UDP: datagrams that wait in the system too): minus SLUICE_ERROR_OPERATION. Without a descriptor: minus
+ * SLUICE_ERROR_INVALID_STATE. */
 SLUICE_API int32_t sluice_socket_take_descriptor(sluice_handle handle);
 
 /* The limit in milliseconds for getting connected (60,000 at first; -1: none). Past it the attempt ends with SLUICE_ERROR_SOCKET_TIMEOUT. */
@@ -545,7 +602,7 @@ SLUICE_API sluice_open_mode sluice_socket_open_mode(sluice_handle handle);
 SLUICE_API bool sluice_socket_is_valid(sluice_handle handle);
 
 /* Whether it is open: from connecting on, until it is closed or aborted. It stays open when the peer disconnects, and after a connection
- * failed. */
+ * failed. A socket that is merely bound is not open. */
 SLUICE_API bool sluice_socket_is_open(sluice_handle handle);
 
 /* Whether it is open for reading, for writing. */
@@ -566,9 +623,11 @@ SLUICE_API int32_t sluice_socket_peer_port(sluice_handle handle);
 /* The peer's name as given to sluice_socket_connect_to_host; "" for an accepted socket. A string function. */
 SLUICE_API int64_t sluice_socket_peer_name(sluice_handle handle, char *buffer, size_t capacity);
 
-/* -- reading ------------------------------------------------------------------------------------------------------------------------- */
+/* -- reading -------------------------------------------------------------------------------------------------------------------------
+ * UDP: these read from the next datagram alone, never from two. What did not fit stays and is read next; an empty datagram is read by any
+ * read, which returns 0. They are for connected sockets (sluice_udp_socket_read_datagram is for all). */
 
-/* Bytes received and not yet read. */
+/* Bytes received and not yet read. UDP: the size of the next datagram, or of what is left of it. */
 SLUICE_API int64_t sluice_socket_bytes_available(sluice_handle handle);
 
 /* Whether nothing is there to read now. True for a handle that cannot be used, so that a reading loop ends. */
@@ -605,11 +664,14 @@ SLUICE_API int32_t sluice_socket_get_char(sluice_handle handle);
 SLUICE_API sluice_error sluice_socket_unget_char(sluice_handle handle, int32_t byte);
 
 /* The most bytes (0 at first: no limit) the socket holds unread. At the limit it stops receiving, and the system makes the peer stop
- * sending; it goes on when something is read, or the limit raised. Lowering it drops nothing. */
+ * sending; it goes on when something is read, or the limit raised. Lowering it drops nothing. UDP: without effect;
+ * SLUICE_OPTION_RECEIVE_BUFFER_SIZE decides how many datagrams wait. */
 SLUICE_API int64_t sluice_socket_read_buffer_size(sluice_handle handle);
 SLUICE_API sluice_error sluice_socket_set_read_buffer_size(sluice_handle handle, int64_t size);
 
-/* -- writing ------------------------------------------------------------------------------------------------------------------------- */
+/* -- writing -------------------------------------------------------------------------------------------------------------------------
+ * UDP: each write is one datagram to the peer, sent at once, whole or not at all; it may be empty. What the system does not take is queued.
+ * They are for connected sockets (sluice_udp_socket_write_datagram is for all). */
 
 /* Bytes accepted by a write and not yet taken by the system. */
 SLUICE_API int64_t sluice_socket_bytes_to_write(sluice_handle handle);
@@ -624,7 +686,7 @@ SLUICE_API int64_t sluice_socket_write(sluice_handle handle, const void *data, i
  * accepted byte has left (perhaps before this function returns), when the data is dropped, or when the socket is destroyed. Returns size:
  * nothing is cut. What goes beyond the limit of sluice_socket_set_write_buffer_size is minus SLUICE_ERROR_LIMIT_REACHED, other errors are
  * those of sluice_socket_write; after an error release is not called, and the memory is yours at once. release may be NULL for memory that
- * lives on; it may call any function. */
+ * lives on; it may call any function. UDP: what must wait is copied, so that release is called before this returns. */
 SLUICE_API int64_t sluice_socket_write_borrowed(sluice_handle handle, const void *data, int64_t size, sluice_callback release, void *context);
 
 /* Writes one byte, 0 to 255. At the limit of the write buffer: SLUICE_ERROR_LIMIT_REACHED. Errors as sluice_socket_write. */
@@ -637,7 +699,7 @@ SLUICE_API bool sluice_socket_flush(sluice_handle handle);
  * longer; the socket's error when it fails. */
 SLUICE_API sluice_error sluice_socket_sync(sluice_handle handle, int64_t timeout);
 
-/* The most bytes (0 at first: no limit) accepted and unsent at a time. */
+/* The most bytes (0 at first: no limit; UDP: 1 MiB) accepted and unsent at a time. */
 SLUICE_API int64_t sluice_socket_write_buffer_size(sluice_handle handle);
 SLUICE_API sluice_error sluice_socket_set_write_buffer_size(sluice_handle handle, int64_t size);
 
@@ -668,7 +730,8 @@ SLUICE_API sluice_error sluice_socket_resume(sluice_handle handle);
 /* Connected already: true. Past its time the attempt is aborted. */
 SLUICE_API bool sluice_socket_wait_for_connected(sluice_handle handle, int64_t timeout);
 
-/* Waits for new data: what is unread already does not count. Sends what is unsent meanwhile. */
+/* Waits for new data: what is unread already does not count (of UDP it does). Sends what is unsent meanwhile. UDP: false also when an earlier
+ * datagram turns out to have reached nobody (SLUICE_ERROR_CONNECTION_REFUSED). */
 SLUICE_API bool sluice_socket_wait_for_ready_read(sluice_handle handle, int64_t timeout);
 
 /* Waits until the system has taken some of the unsent bytes. With nothing unsent false at once. */
@@ -676,6 +739,215 @@ SLUICE_API bool sluice_socket_wait_for_bytes_written(sluice_handle handle, int64
 
 /* Waits until the connection has ended. Unconnected: false at once. */
 SLUICE_API bool sluice_socket_wait_for_disconnected(sluice_handle handle, int64_t timeout);
+
+/* -- properties ----------------------------------------------------------------------------------------------------------------------
+ * What a socket is and does, by name, as JSON (RFC 8259). Settable are among others objectId, hostname, port, protocol, autoConnect,
+ * reconnectDelay {first, ceiling, jitter}, idleTimeout, connectTimeout, closeTimeout, readBufferSize, writeBufferSize, allowHalfOpen, and
+ * the native options under their names (keepAlive, lowDelay, receiveBufferSize, ...); state, error, bytesAvailable and the like are read
+ * only. Times are milliseconds, sizes bytes. With autoConnect (on at first) a socket whose hostname and port were set as properties connects
+ * by itself, and again after errors and remote closes; sluice_socket_connect_to_host leaves it out. SLUICE_EVENT_PROPERTY_CHANGED tells
+ * every change.
+ * An unknown name, a value that the property does not take, or a text that is no JSON: SLUICE_ERROR_INVALID_ARGUMENT, and nothing changes;
+ * sluice_last_error_message says what is wrong. */
+
+/* All properties as a JSON object. A string function. */
+SLUICE_API int64_t sluice_socket_properties(sluice_handle handle, char *buffer, size_t capacity);
+
+/* Sets the properties that a JSON object has members for: all of them or, where one cannot be set, none. */
+SLUICE_API sluice_error sluice_socket_set_properties(sluice_handle handle, const char *json);
+
+/* The value of one property as JSON (a text comes in quotes). A string function. */
+SLUICE_API int64_t sluice_socket_property(sluice_handle handle, const char *name, char *buffer, size_t capacity);
+
+/* Sets one property to a JSON value: "true", "8080", "\"example.org\"". */
+SLUICE_API sluice_error sluice_socket_set_property(sluice_handle handle, const char *name, const char *json);
+
+/* The properties as they were set, to be set again elsewhere: of this socket alone, or (graph) as an object with a member for each socket of
+ * its loop that has an objectId. A string function. */
+SLUICE_API int64_t sluice_socket_to_json(sluice_handle handle, bool graph, char *buffer, size_t capacity);
+
+/* Sets the properties that sluice_socket_to_json gave, all or none; what is read only is left out. With graph every member must be the
+ * objectId of a socket of this loop. SLUICE_EVENT_COMPLETED follows in a coming turn of the loop, before anything is connected. */
+SLUICE_API sluice_error sluice_socket_from_json(sluice_handle handle, const char *json, bool graph);
+
+/* -- proxies -------------------------------------------------------------------------------------------------------------------------
+ * A proxy is a text: "http://user:password@host:8080", "socks5h://host:1080" (the proxy looks names up), "socks5://host:1080" (they are
+ * looked up here); "none"; or "default", which every socket has at first: that of sluice_proxy_set_application. In URLs '%41' is 'A'. */
+
+/* The socket's proxy, without user and password. A string function. */
+SLUICE_API int64_t sluice_socket_proxy(sluice_handle handle, char *buffer, size_t capacity);
+
+/* Sets the proxy for the next connection (UDP: the next bind or connection; SOCKS 5 only). A text that is no proxy:
+ * SLUICE_ERROR_INVALID_ARGUMENT. Local sockets have none: SLUICE_ERROR_UNSUPPORTED_SOCKET_OPERATION. */
+SLUICE_API sluice_error sluice_socket_set_proxy(sluice_handle handle, const char *url);
+
+/* The limit in milliseconds for the whole dialogue with the proxy (30,000 at first; -1: none). Past it:
+ * SLUICE_ERROR_PROXY_CONNECTION_TIMEOUT. */
+SLUICE_API int64_t sluice_socket_proxy_timeout(sluice_handle handle);
+SLUICE_API sluice_error sluice_socket_set_proxy_timeout(sluice_handle handle, int64_t timeout);
+
+/* Answers SLUICE_EVENT_PROXY_AUTHENTICATION_REQUIRED: the dialogue goes on with these credentials; an empty user gives up. Without such a
+ * question: SLUICE_ERROR_OPERATION. */
+SLUICE_API sluice_error sluice_socket_authenticate_proxy(sluice_handle handle, const char *user, const char *password);
+
+/* Whether the answer may come after the event's callback, until the limit is over. Off at first: an unanswered question is
+ * SLUICE_ERROR_PROXY_AUTHENTICATION_REQUIRED at once. Switch it on where events are read from the queue. */
+SLUICE_API bool sluice_socket_awaits_proxy_authentication(sluice_handle handle);
+SLUICE_API sluice_error sluice_socket_set_awaits_proxy_authentication(sluice_handle handle, bool awaits);
+
+/* -- a transport of your own ---------------------------------------------------------------------------------------------------------
+ * A transport carries a stream's bytes in place of a descriptor: a tunnel, a serial line, encryption, memory. The TCP or local socket in
+ * front of it keeps its face: states, events, buffers, limits, waits. */
+
+/* The functions of a transport. Each is called on the loop's thread, with the context that was given with it. Results are as those of
+ * system calls: a count, or minus an error number of errno.h (anything below is taken for -EIO). They must return normally, and must leave
+ * the socket alone but for sluice_socket_transport_ready. */
+typedef struct sluice_transport {
+    uint32_t size; /* of this struct */
+    /* Begins to connect: 0 when that is done; -EINPROGRESS when it is under way, and sluice_socket_set_state ends it (SLUICE_STATE_CONNECTED,
+     * or sluice_socket_set_error and SLUICE_STATE_UNCONNECTED); or why it cannot be. NULL: it cannot be asked to connect. */
+    int64_t (*connect)(void *context, const char *host, int32_t port);
+    /* Puts up to capacity bytes into buffer and returns how many; 0 at the end of the stream, -EAGAIN when nothing is there now. */
+    int64_t (*receive)(void *context, void *buffer, int64_t capacity);
+    /* Takes bytes and returns how many; -EAGAIN (or 0) when none can be taken now. What was taken is not offered again. */
+    int64_t (*send)(void *context, const void *data, int64_t size);
+    /* Nothing more will be sent: 0 when the peer is told, -EAGAIN to be asked again after sluice_socket_transport_ready. NULL: as 0. */
+    int64_t (*finish_sending)(void *context);
+    /* The connection is over, for whatever reason. Another connect may follow. May be NULL. */
+    void (*close)(void *context);
+    /* For the blocking waits: sleeps until receiving (readable) or sending (writable) may be worth a try, or the time (milliseconds, -1: no
+     * limit) is over. Returns as poll: above 0, 0 at the end of the time, or minus an error. NULL: nobody can wait for it, and the waits
+     * return false at once where they would sleep. */
+    int64_t (*wait)(void *context, bool readable, bool writable, int64_t timeout);
+    /* Nothing of this will be called again: it was replaced, or the socket is gone. May be NULL. */
+    void (*release)(void *context);
+} sluice_transport;
+
+/* Puts a transport behind a TCP or local socket, or takes it away (NULL). The struct is copied; context may be NULL and stays yours until
+ * release. It stays until it is replaced: sluice_socket_connect_to_host and sluice_local_socket_connect_to_server then ask it to connect,
+ * and sluice_socket_set_state(SLUICE_STATE_CONNECTED) begins a connection that is there already. Any state but Unconnected:
+ * SLUICE_ERROR_OPERATION. SLUICE_ERROR_INVALID_ARGUMENT without receive or send; release is not called after an error. */
+SLUICE_API sluice_error sluice_socket_set_transport(sluice_handle handle, const sluice_transport *transport, void *context);
+
+/* Tells the socket that receive (readable) or send (writable), having said -EAGAIN, is worth another try. Inside a transport's function the
+ * try comes in a later turn. Without a connection over a transport nothing happens. */
+SLUICE_API sluice_error sluice_socket_transport_ready(sluice_handle handle, bool readable, bool writable);
+
+/* Set what the socket shows of its connection while it has no descriptor: for transports, and for objects that only look like a socket.
+ * No event is raised but by set_state with a transport: SLUICE_STATE_CONNECTED then begins the flow of bytes (SLUICE_EVENT_CONNECTED), and
+ * SLUICE_STATE_UNCONNECTED ends it (SLUICE_EVENT_DISCONNECTED; while connecting SLUICE_EVENT_ERROR_OCCURRED with the error that was set).
+ * A socket with a connection of its own refuses them: SLUICE_ERROR_OPERATION. A port outside 0 to 65535 is
+ * SLUICE_ERROR_PORT_NUMBER_OUT_OF_RANGE, a state or error that is none SLUICE_ERROR_INVALID_ARGUMENT. The next connection begins with
+ * nothing set. */
+SLUICE_API sluice_error sluice_socket_set_peer_name(sluice_handle handle, const char *name);
+SLUICE_API sluice_error sluice_socket_set_peer_address(sluice_handle handle, const char *address);
+SLUICE_API sluice_error sluice_socket_set_peer_port(sluice_handle handle, int32_t port);
+SLUICE_API sluice_error sluice_socket_set_local_address(sluice_handle handle, const char *address);
+SLUICE_API sluice_error sluice_socket_set_local_port(sluice_handle handle, int32_t port);
+SLUICE_API sluice_error sluice_socket_set_state(sluice_handle handle, sluice_state state);
+SLUICE_API sluice_error sluice_socket_set_error(sluice_handle handle, sluice_error error);
+SLUICE_API sluice_error sluice_socket_set_error_string(sluice_handle handle, const char *message);
+
+/* ---------------------------------------------------------------------------------------------------------------------------------------
+ * udp_socket: datagrams (RFC 768)
+ *
+ * A UDP socket is bound to an address (sluice_socket_bind), from where it talks to anybody, or connected to one peer
+ * (sluice_socket_connect_to_host), or both. Every datagram is sent and received whole, once or not at all: the network may lose them, double
+ * them or change their order. SLUICE_EVENT_READY_READ tells that there is something to read, and comes again only after something was read.
+ * An error concerns one datagram, is told by SLUICE_EVENT_ERROR_OCCURRED, and changes nothing about the socket: a connected socket hears of
+ * datagrams that reached nobody as SLUICE_ERROR_CONNECTION_REFUSED.
+ *
+ *      sluice_handle socket = sluice_udp_socket_create(loop);
+ *      sluice_socket_bind(socket, "any", 5000, SLUICE_BIND_DEFAULT);
+ *      while (sluice_socket_wait_for_ready_read(socket, -1)) {
+ *          char buffer[2048];
+ *          sluice_datagram datagram = { .size = sizeof datagram, .data = buffer, .capacity = sizeof buffer };
+ *          while (sluice_udp_socket_read_datagram(socket, &datagram) >= 0)
+ *              sluice_udp_socket_write_datagram(socket, buffer, datagram.length, datagram.sender_address, datagram.sender_port);
+ *      }
+ * ------------------------------------------------------------------------------------------------------------------------------------ */
+
+/* Makes a UDP socket on the loop: Unconnected, without a descriptor. Returns its handle, or 0. */
+SLUICE_API sluice_handle sluice_udp_socket_create(sluice_handle loop);
+
+/* A received datagram. size, data and capacity are yours to set, the rest is filled in; nothing in it has to be freed. The addresses are
+ * literals, "" when they are not known; a socket for both families shows IPv4 as ::ffff:192.0.2.1. An IPv6 destination comes with its
+ * interface (::1%1). */
+typedef struct sluice_datagram {
+    uint32_t size;  /* of this struct; set it before the call */
+    bool truncated; /* there was more of it than fitted; the rest is lost */
+    uint8_t reserved[3];
+    void *data;       /* your room for its bytes; may be NULL when capacity is 0 */
+    int64_t capacity; /* bytes of room */
+    int64_t length;   /* bytes of it that are in data; it may be 0 */
+    int32_t sender_port;
+    int32_t destination_port;
+    int32_t interface_index;      /* the interface that it came in by, as if_nametoindex numbers them; 0 when it is not known */
+    int32_t hop_limit;            /* what is left of its hop limit (time to live); -1 when it is not known */
+    char sender_address[64];      /* who sent it */
+    char destination_address[64]; /* the address of this machine, the group or the broadcast address that it was sent to */
+} sluice_datagram;
+
+/* A datagram to be sent. Set all that is not needed to 0 or NULL. */
+typedef struct sluice_outgoing_datagram {
+    uint32_t size;              /* of this struct */
+    int32_t port;               /* 1 to 65535; not looked at without an address */
+    const void *data;           /* may be NULL when length is 0 */
+    int64_t length;             /* bytes, 0 or more */
+    const char *address;        /* a literal or a name; NULL: the peer of a connected socket */
+    const char *source_address; /* the address of this machine, a literal, that it shall come from; NULL: as the system chooses */
+    int32_t interface_index;    /* the interface that it shall leave by; 0: as the system chooses */
+    int32_t hop_limit;          /* 1 to 255; 0: as the socket has it */
+} sluice_outgoing_datagram;
+
+/* Sends one datagram, whole or not at all, and returns its size, which may be 0. address is a literal or a name, port 1 to 65535; the
+ * address NULL stands for the peer of a connected socket, and port is then not looked at. An unbound socket is bound first: to "AnyIPv4"
+ * for an IPv4 destination, else to "any". What the system does not take at once, and what goes to a name that is still being looked up,
+ * is copied and queued (up to the limit of sluice_socket_set_write_buffer_size), and fails later if it has to.
+ * Errors, which SLUICE_EVENT_ERROR_OCCURRED tells too: minus SLUICE_ERROR_DATAGRAM_TOO_LARGE (65,507 bytes fit into IPv4 at most);
+ * SLUICE_ERROR_PORT_NUMBER_OUT_OF_RANGE; SLUICE_ERROR_INVALID_ARGUMENT for an empty or "any" address;
+ * SLUICE_ERROR_UNSUPPORTED_SOCKET_OPERATION for one of a family that the socket is not bound to; SLUICE_ERROR_NETWORK without a destination
+ * or a way to it; SLUICE_ERROR_TEMPORARY when the queue is full; SLUICE_ERROR_OPERATION while connecting or closing. */
+SLUICE_API int64_t sluice_udp_socket_write_datagram(sluice_handle handle, const void *data, int64_t size, const char *address, int32_t port);
+
+/* Sends an array of count datagrams in their order and in as few system calls as possible, and returns how many were sent or queued; each
+ * as by sluice_udp_socket_write_datagram. It ends early where the queue is full, or at one that cannot be sent:
+ * SLUICE_EVENT_ERROR_OCCURRED tells that error, and it is returned if it is about the first of all. The first struct's size counts for all.
+ * A struct that makes no sense (a negative length or hop limit, NULL data, a text that is not UTF-8, a source that is no literal) is
+ * SLUICE_ERROR_INVALID_ARGUMENT, and then nothing was sent. datagrams may be NULL when count is 0. */
+SLUICE_API int64_t sluice_udp_socket_write_datagrams(sluice_handle handle, const sluice_outgoing_datagram *datagrams, int64_t count);
+
+/* Whether a datagram waits to be read; the size of the next one, -1 when there is none (or the handle cannot be used). Both ask the
+ * system. */
+SLUICE_API bool sluice_udp_socket_has_pending_datagrams(sluice_handle handle);
+SLUICE_API int64_t sluice_udp_socket_pending_datagram_size(sluice_handle handle);
+
+/* Reads the next datagram into *datagram: its first capacity bytes, and all else that is known of it. Returns its length, which may be 0;
+ * what did not fit is lost. Never blocks. Nothing is there: minus SLUICE_ERROR_TEMPORARY. Neither bound nor connected: minus
+ * SLUICE_ERROR_OPERATION. A connected socket hears here too of an earlier datagram that reached nobody. */
+SLUICE_API int64_t sluice_udp_socket_read_datagram(sluice_handle handle, sluice_datagram *datagram);
+
+/* Reads as many datagrams as there are into an array with room for count, each as by sluice_udp_socket_read_datagram, in as few system
+ * calls as possible. Returns how many; 0 when there is none. The first struct's size counts for all; data and capacity of all must be set
+ * before the call. One that makes no sense (a negative capacity, NULL data) is SLUICE_ERROR_INVALID_ARGUMENT, and then nothing was read.
+ * datagrams may be NULL when count is 0. Neither bound nor connected: minus SLUICE_ERROR_OPERATION. */
+SLUICE_API int64_t sluice_udp_socket_read_datagrams(sluice_handle handle, sluice_datagram *datagrams, int64_t count);
+
+/* Receives what is sent to a group from now on, or no more. group is the literal of a multicast address; interface_name the name or number
+ * of an interface, NULL or "" for the one to which the route to the group leads. The socket has to be bound: to "AnyIPv4" or an IPv4
+ * address for a group of IPv4, to "any" or an IPv6 address for one of IPv6. Errors, which SLUICE_EVENT_ERROR_OCCURRED tells too:
+ * SLUICE_ERROR_OPERATION (not bound; in the group already, or not in it); SLUICE_ERROR_INVALID_ARGUMENT (no group, no such interface);
+ * SLUICE_ERROR_UNSUPPORTED_SOCKET_OPERATION (bound to the other family); SLUICE_ERROR_NETWORK (no way to the group);
+ * SLUICE_ERROR_SOCKET_RESOURCE (too many groups). */
+SLUICE_API sluice_error sluice_udp_socket_join_multicast_group(sluice_handle handle, const char *group, const char *interface_name);
+SLUICE_API sluice_error sluice_udp_socket_leave_multicast_group(sluice_handle handle, const char *group, const char *interface_name);
+
+/* The name of the interface by which datagrams to groups leave; "" when the system chooses. A string function. */
+SLUICE_API int64_t sluice_udp_socket_multicast_interface(sluice_handle handle, char *buffer, size_t capacity);
+
+/* Chooses that interface, by name or number; NULL or "" leaves it to the system. Without a descriptor it is kept and set when there is
+ * one. No such interface: SLUICE_ERROR_INVALID_ARGUMENT, which SLUICE_EVENT_ERROR_OCCURRED tells too. */
+SLUICE_API sluice_error sluice_udp_socket_set_multicast_interface(sluice_handle handle, const char *interface_name);
 
 /* ---------------------------------------------------------------------------------------------------------------------------------------
  * local_socket: Unix domain stream sockets
@@ -719,6 +991,16 @@ typedef struct sluice_credentials {
  * SLUICE_ERROR_INVALID_STATE. */
 SLUICE_API sluice_error sluice_local_socket_peer_credentials(sluice_handle handle, sluice_credentials *credentials);
 
+/* Sends a descriptor of any sort to the peer, which gets a duplicate (SCM_RIGHTS): it travels with the next byte that is written after this
+ * call; without one it is never sent. Yours stays yours and may be closed at once. Not connected or not open for writing:
+ * SLUICE_ERROR_OPERATION; no descriptor: SLUICE_ERROR_INVALID_ARGUMENT; too many that wait for a byte: SLUICE_ERROR_LIMIT_REACHED. */
+SLUICE_API sluice_error sluice_local_socket_send_descriptor(sluice_handle handle, int32_t descriptor);
+
+/* Takes the descriptor that came first: it is yours from then on, and close-on-exec. It is there as soon as the byte is that it travelled
+ * with. None came: minus SLUICE_ERROR_TEMPORARY. At most 16 wait to be taken; when more came they were closed, which minus
+ * SLUICE_ERROR_LIMIT_REACHED tells once. */
+SLUICE_API int32_t sluice_local_socket_receive_descriptor(sluice_handle handle);
+
 /* ---------------------------------------------------------------------------------------------------------------------------------------
  * server: what every server can do (TCP and local)
  * ------------------------------------------------------------------------------------------------------------------------------------ */
@@ -734,6 +1016,19 @@ SLUICE_API bool sluice_server_has_pending_connections(sluice_handle handle);
  * (sluice_last_error is then left alone) or on an error. The socket's handle is made only now: what it raised before went nowhere, and
  * data that came before raises SLUICE_EVENT_READY_READ in a coming turn. */
 SLUICE_API sluice_handle sluice_server_next_pending_connection(sluice_handle handle);
+
+/* Gives accepted connections away as native descriptors, instead of making sockets of them: each is handler(server, descriptor, context)'s to
+ * keep, to wrap (sluice_socket_set_descriptor) or to close; it is in blocking mode and close-on-exec. SLUICE_EVENT_NEW_CONNECTION follows.
+ * NULL: sockets again. SLUICE_INCOMING_EVENTS: the descriptor comes as the value of SLUICE_EVENT_INCOMING_CONNECTION instead, and is the
+ * receiver's; it is closed when there is none, and when the event is dropped from the queue. */
+#define SLUICE_INCOMING_EVENTS ((sluice_incoming_handler)1)
+SLUICE_API sluice_error sluice_server_set_incoming_handler(sluice_handle handle, sluice_incoming_handler handler, void *context);
+
+/* Puts a connected TCP or local socket of the server's loop into the queue of connections that wait to be taken
+ * (SLUICE_EVENT_PENDING_CONNECTION_AVAILABLE). sluice_server_next_pending_connection gives back that same handle, which stays yours all
+ * the time.
+ * Not listening, not connected, or in the queue already: SLUICE_ERROR_OPERATION; a socket of another loop: SLUICE_ERROR_WRONG_THREAD. */
+SLUICE_API sluice_error sluice_server_add_pending_connection(sluice_handle handle, sluice_handle socket);
 
 /* How many accepted connections may wait to be taken (30 at first, at least 1). At the limit the server stops accepting; the system keeps
  * the rest in its own queue. */
@@ -760,6 +1055,10 @@ SLUICE_API int32_t sluice_server_descriptor(sluice_handle handle);
  * of this kind, or is held by another object, is refused and stays yours. While listening: SLUICE_ERROR_OPERATION. */
 SLUICE_API sluice_error sluice_server_set_descriptor(sluice_handle handle, int32_t descriptor);
 
+/* Gives the listening descriptor away: you own it from then on, and the server listens no more. Connections that wait to be taken: minus
+ * SLUICE_ERROR_OPERATION. Not listening: minus SLUICE_ERROR_INVALID_STATE. */
+SLUICE_API int32_t sluice_server_take_descriptor(sluice_handle handle);
+
 /* Stops accepting, at once, and starts again; the system keeps connections in its queue meanwhile. Resuming also ends the pause the server
  * makes by itself when descriptors ran out. */
 SLUICE_API sluice_error sluice_server_pause_accepting(sluice_handle handle);
@@ -769,6 +1068,16 @@ SLUICE_API sluice_error sluice_server_resume_accepting(sluice_handle handle);
  * waits already counts. False when the time is over (then *timed_out is true) or when the server does not listen (false at once).
  * timed_out may be NULL. */
 SLUICE_API bool sluice_server_wait_for_new_connection(sluice_handle handle, int64_t timeout, bool *timed_out);
+
+/* The server's proxy, as sluice_socket_proxy and sluice_socket_set_proxy: a TCP server listens through SOCKS 5, at the proxy's address, for
+ * one connection at a time. */
+SLUICE_API int64_t sluice_server_proxy(sluice_handle handle, char *buffer, size_t capacity);
+SLUICE_API sluice_error sluice_server_set_proxy(sluice_handle handle, const char *url);
+
+/* Whether each connection begins with a header of the PROXY protocol (1 or 2), from which its addresses are then taken; off at first. One
+ * without is closed and told by SLUICE_EVENT_ACCEPT_ERROR. */
+SLUICE_API bool sluice_server_proxy_protocol(sluice_handle handle);
+SLUICE_API sluice_error sluice_server_set_proxy_protocol(sluice_handle handle, bool on);
 
 /* ---------------------------------------------------------------------------------------------------------------------------------------
  * tcp_server, local_server
@@ -803,6 +1112,149 @@ SLUICE_API int64_t sluice_local_server_full_server_name(sluice_handle handle, ch
 /* Who may connect: SLUICE_ACCESS_... flags; none at first. Set them before listening, else SLUICE_ERROR_OPERATION. */
 SLUICE_API sluice_access sluice_local_server_socket_options(sluice_handle handle);
 SLUICE_API sluice_error sluice_local_server_set_socket_options(sluice_handle handle, sluice_access options);
+
+/* ---------------------------------------------------------------------------------------------------------------------------------------
+ * tls_socket: encrypted streams (TLS 1.2 and 1.3)
+ *
+ * A TLS socket is a TCP socket that can encrypt: from the beginning (sluice_tls_socket_connect_to_host_encrypted), or from some point on. A
+ * failed handshake is SLUICE_ERROR_SSL_HANDSHAKE_FAILED and ends the connection. What is written before the handshake is over waits for
+ * it. A connection that ends without TLS's own end (close_notify) was cut off: SLUICE_ERROR_SSL_INTERNAL.
+ * ------------------------------------------------------------------------------------------------------------------------------------ */
+
+/* Makes a TLS socket on the loop: Unconnected, without a descriptor. Returns its handle, or 0. */
+SLUICE_API sluice_handle sluice_tls_socket_create(sluice_handle loop);
+
+/* How TLS is spoken. All but size may be 0 or NULL: not set. Certificates and keys are PEM texts or the paths of files with them. */
+typedef struct sluice_tls_configuration {
+    uint32_t size; /* of this struct */
+    sluice_tls_verify_mode verify_mode;
+    sluice_tls_version minimum_version;
+    const char *certificate_authorities; /* who may issue the peer's certificate: PEM, a file, or a folder; NULL: the system's */
+    const char *certificate;             /* ours, and after it those that issued it but for the root */
+    const char *private_key;             /* of that certificate */
+    const char *passphrase;              /* of that key */
+    const char *verify_name;             /* whom the peer's certificate must be for; NULL: the host that was connected to */
+    const char *alpn;                    /* the protocols to speak over it, joined by commas, the preferred one first: "h2,http/1.1" */
+    const char *ciphers;                 /* as OpenSSL's cipher lists */
+    const char *session_ticket;          /* of an earlier connection, from sluice_tls_socket_session_ticket */
+} sluice_tls_configuration;
+
+/* Sets the configuration for the next encryption; NULL: a fresh one. Everything is copied. Bad material is
+ * SLUICE_ERROR_SSL_INVALID_USER_DATA, and sluice_last_error_message names it. While encrypted: SLUICE_ERROR_OPERATION. */
+SLUICE_API sluice_error sluice_tls_socket_set_configuration(sluice_handle handle, const sluice_tls_configuration *configuration);
+
+/* The configuration as a JSON object, without what is secret. A string function. */
+SLUICE_API int64_t sluice_tls_socket_configuration(sluice_handle handle, char *buffer, size_t capacity);
+
+/* As sluice_socket_connect_to_host, then encrypts as a client: SLUICE_EVENT_CONNECTED, SLUICE_EVENT_ENCRYPTED. The name of the host is sent
+ * (SNI) and the certificate must be for it. The connect timeout is for both. */
+SLUICE_API sluice_error sluice_tls_socket_connect_to_host_encrypted(sluice_handle handle, const char *host, int32_t port,
+                                                                    sluice_open_mode mode, sluice_protocol protocol);
+
+/* Begin to encrypt a Connected socket, as client or as server (which needs a certificate). Not Connected, or encrypted already:
+ * SLUICE_ERROR_OPERATION. */
+SLUICE_API sluice_error sluice_tls_socket_start_client_encryption(sluice_handle handle);
+SLUICE_API sluice_error sluice_tls_socket_start_server_encryption(sluice_handle handle);
+
+/* Blocks for at most timeout milliseconds (-1: no limit) until the socket is encrypted. False when that failed, was never begun, or took
+ * longer. */
+SLUICE_API bool sluice_tls_socket_wait_for_encrypted(sluice_handle handle, int64_t timeout);
+
+/* Forgives errors in the peer's certificates for every connection of this socket: their names joined by commas
+ * ("SelfSignedCertificate,HostNameMismatch"), "" none, NULL all. An unknown name: SLUICE_ERROR_INVALID_ARGUMENT. With
+ * SLUICE_PAUSE_ON_SSL_ERRORS the handshake waits after SLUICE_EVENT_SSL_ERRORS for sluice_socket_resume. */
+SLUICE_API sluice_error sluice_tls_socket_ignore_errors(sluice_handle handle, const char *names);
+
+/* Whether all that is read and written is encrypted; whether the handshake was short thanks to a ticket. */
+SLUICE_API bool sluice_tls_socket_is_encrypted(sluice_handle handle);
+SLUICE_API bool sluice_tls_socket_is_session_resumed(sluice_handle handle);
+
+/* "TLSv1.3", the cipher, what was agreed on of alpn; "" before the handshake is over. String functions. */
+SLUICE_API int64_t sluice_tls_socket_session_protocol(sluice_handle handle, char *buffer, size_t capacity);
+SLUICE_API int64_t sluice_tls_socket_session_cipher(sluice_handle handle, char *buffer, size_t capacity);
+SLUICE_API int64_t sluice_tls_socket_negotiated_protocol(sluice_handle handle, char *buffer, size_t capacity);
+
+/* For the configuration of a later connection to the same server; "" when there is none (yet). It holds secrets. A string function. */
+SLUICE_API int64_t sluice_tls_socket_session_ticket(sluice_handle handle, char *buffer, size_t capacity);
+
+/* The peer's certificate as a JSON object {pem, subject, issuer, commonName, serialNumber, validFrom, validUntil, subjectAlternativeNames,
+ * fingerprint, isSelfSigned}, "null" when there is none; and the list of all it sent, its own first. String functions. */
+SLUICE_API int64_t sluice_tls_socket_peer_certificate(sluice_handle handle, char *buffer, size_t capacity);
+SLUICE_API int64_t sluice_tls_socket_peer_certificate_chain(sluice_handle handle, char *buffer, size_t capacity);
+
+/* What is wrong with the peer's certificates, forgiven or not: a JSON list of {error, message, depth}. A string function. */
+SLUICE_API int64_t sluice_tls_socket_ssl_errors(sluice_handle handle, char *buffer, size_t capacity);
+
+/* Makes the connections of a server encrypted: they are TLS sockets, and the handshake begins when they are accepted. NULL: plain again.
+ * Errors as sluice_tls_socket_set_configuration; a server needs a certificate. */
+SLUICE_API sluice_error sluice_server_set_tls_configuration(sluice_handle handle, const sluice_tls_configuration *configuration);
+
+/* That configuration as sluice_tls_socket_configuration, "null" when there is none. A string function. */
+SLUICE_API int64_t sluice_server_tls_configuration(sluice_handle handle, char *buffer, size_t capacity);
+
+/* ---------------------------------------------------------------------------------------------------------------------------------------
+ * host, proxy
+ * ------------------------------------------------------------------------------------------------------------------------------------ */
+
+/* Looks a name up, without blocking: returns the handle of the lookup (0 on an error), and SLUICE_EVENT_FINISHED comes from a later turn of
+ * the loop. A literal is its own answer. timeout in milliseconds, -1: no limit; past it SLUICE_ERROR_SOCKET_TIMEOUT. sluice_handle_destroy
+ * cancels it, and frees it when it is done. */
+SLUICE_API sluice_handle sluice_host_lookup(sluice_handle loop, const char *name, sluice_protocol protocol, int64_t timeout);
+
+/* Whether it is done, well or not. */
+SLUICE_API bool sluice_host_is_finished(sluice_handle handle);
+
+/* Blocks for at most timeout milliseconds (-1: no limit) until it is done; returns whether it is. */
+SLUICE_API bool sluice_host_wait_for_finished(sluice_handle handle, int64_t timeout);
+
+/* Why it failed, as a number (for a handle that cannot be used, why) and in words (a string function); SLUICE_ERROR_NONE and "" else. */
+SLUICE_API sluice_error sluice_host_error(sluice_handle handle);
+SLUICE_API int64_t sluice_host_error_string(sluice_handle handle, char *buffer, size_t capacity);
+
+/* The addresses that were found, as literals, in the order in which to try them: index from 0. address is a string function; an index outside
+ * the range: minus SLUICE_ERROR_INVALID_ARGUMENT. */
+SLUICE_API int32_t sluice_host_address_count(sluice_handle handle);
+SLUICE_API int64_t sluice_host_address(sluice_handle handle, int32_t index, char *buffer, size_t capacity);
+
+/* An address of a network interface. */
+typedef struct sluice_interface {
+    uint32_t size; /* of this struct; set it before the call */
+    int32_t index; /* the system's number for it */
+    sluice_interface_flags flags;
+    char name[20];    /* "lo", "eth0" */
+    char address[64]; /* a literal; "" when it has none */
+} sluice_interface;
+
+/* Fills an array with room for count: one struct for each address of each interface of this machine, and one for an interface without any.
+ * Returns how many there are, which may be more than count. The first struct's size counts for all. interfaces may be NULL when count is 0.
+ * Any thread. */
+SLUICE_API int64_t sluice_host_interfaces(sluice_interface *interfaces, int64_t count);
+
+/* The proxy that sockets with the proxy "default" use, "none" at first; "default" for this means the environment's (sluice_proxy_for_query).
+ * For the whole process. application is a string function. Any thread. */
+SLUICE_API int64_t sluice_proxy_application(char *buffer, size_t capacity);
+SLUICE_API sluice_error sluice_proxy_set_application(const char *url);
+
+/* The proxies that the environment (ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY) names for that host and port, one a line, without
+ * credentials; "None" for a direct way. A string function. Any thread. */
+SLUICE_API int64_t sluice_proxy_for_query(const char *host, int32_t port, char *buffer, size_t capacity);
+
+/* ---------------------------------------------------------------------------------------------------------------------------------------
+ * relay
+ * ------------------------------------------------------------------------------------------------------------------------------------ */
+
+/* Moves bytes both ways between two connected stream sockets of one loop, inside the library (by splice where it can), half closes passed
+ * on, until both have ended: SLUICE_EVENT_FINISHED. Their SLUICE_EVENT_READY_READ, SLUICE_EVENT_LINE_AVAILABLE and
+ * SLUICE_EVENT_BYTES_WRITTEN are the relay's meanwhile, and nothing should be read from them or written to them. Returns its handle, or 0:
+ * SLUICE_ERROR_OPERATION for a socket that is not connected or in another relay, SLUICE_ERROR_INVALID_ARGUMENT for twice the same,
+ * SLUICE_ERROR_WRONG_THREAD for two loops. */
+SLUICE_API sluice_handle sluice_relay_create(sluice_handle a, sluice_handle b);
+
+/* How many bytes b has got from a, and a from b. Either pointer may be NULL. */
+SLUICE_API sluice_error sluice_relay_counters(sluice_handle handle, int64_t *a_to_b, int64_t *b_to_a);
+
+/* Whether it is done. */
+SLUICE_API bool sluice_relay_is_finished(sluice_handle handle);
 
 #ifdef __cplusplus
 }

@@ -8,8 +8,8 @@
 
 static void usage(const char *program) {
     fprintf(stderr,
-            "usage: %s STYLE server echo|sink ADDR\n"
-            "       %s STYLE client rtt|stream|many|connrate ADDR NUMBER...\n",
+            "usage: %s STYLE server echo|sink|udpsink ADDR\n"
+            "       %s STYLE client rtt|stream|many|connrate|udp ADDR NUMBER...\n",
             program, program);
     exit(2);
 }
@@ -22,7 +22,8 @@ static bool parse_address(const char *text, struct address *address) {
         rest = text + 5;
         end = rest + strlen(rest);
     } else {
-        if (strncmp(text, "tcp:", 4) != 0) return false;
+        address->is_udp = strncmp(text, "udp:", 4) == 0;
+        if (strncmp(text, "tcp:", 4) != 0 && !address->is_udp) return false;
         rest = text + 4;
         end = strrchr(rest, ':');
         if (end == NULL) return false;
@@ -47,8 +48,8 @@ struct task parse_task(int count, char **words) {
     static const struct {
         const char *name;
         int numbers;
-    } operations[] = {{"rtt", 2}, {"stream", 2}, {"many", 3}, {"connrate", 1}, {"idle", 1}};
-    bool known = task.is_server && (task.is_sink || strcmp(words[3], "echo") == 0);
+    } operations[] = {{"rtt", 2}, {"stream", 2}, {"many", 3}, {"connrate", 1}, {"idle", 1}, {"udp", 2}};
+    bool known = task.is_server && (task.is_sink || strcmp(words[3], "echo") == 0 || strcmp(words[3], "udpsink") == 0);
     for (unsigned i = 0; !task.is_server && i < sizeof operations / sizeof *operations; i++)
         known = known || (strcmp(operations[i].name, words[3]) == 0 && given >= operations[i].numbers);
     if (!known) usage(words[0]);
@@ -99,6 +100,49 @@ void print_rate(uint64_t count, uint64_t duration) {
     snprintf(line, sizeof line, "{\"rate\":%.1f,\"seconds\":%.4f}", (double)count * 1e9 / (double)duration, (double)duration / 1e9);
     print_line(line);
 }
+
+/* Processor time of this program, in nanoseconds. */
+static uint64_t work(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static void print_datagrams(const char *what, const struct datagram_count *datagrams, uint64_t ended) {
+    char line[160];
+    snprintf(line, sizeof line, "{\"%s\":%llu,\"seconds\":%.4f,\"cpu\":%.4f}", what, (unsigned long long)datagrams->count,
+             (double)(ended - datagrams->started) / 1e9, (double)(work() - datagrams->work) / 1e9);
+    print_line(line);
+}
+
+void count_many(struct datagram_count *received, uint64_t count) {
+    if (received->count == 0) {
+        received->started = now();
+        received->work = work();
+    }
+    /* The farewell comes some time after the last one; asking for the time at each would cost more than receiving it. */
+    if ((received->count & 1023) + count > 1023) received->ended = now();
+    received->count += count;
+}
+
+void count_received(struct datagram_count *received, const void *data, uint64_t size) {
+    if (size != 3 || memcmp(data, "FIN", 3) != 0) {
+        count_many(received, 1);
+    } else if (!received->is_over) {
+        received->is_over = true;
+        print_datagrams("received", received, received->ended ? received->ended : now());
+    }
+}
+
+void begin_sending(struct datagram_count *sent, uint64_t seconds) {
+    sent->work = work();
+    sent->started = now();
+    sent->ended = sent->started + seconds * 1000000000u;
+}
+
+bool has_time(const struct datagram_count *sent) { return now() < sent->ended; }
+
+void print_sent(struct datagram_count *sent) { print_datagrams("sent", sent, now()); }
 
 void fail(const char *what) {
     perror(what);

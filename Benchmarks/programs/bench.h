@@ -1,10 +1,12 @@
 /* What the measured programs share: arguments, clock, results.
  *
- *     PROGRAM STYLE server MODE ADDR            MODE: echo, sink
- *     PROGRAM STYLE client OP ADDR NUMBER...    OP: rtt n size | stream total chunk | many connections total size | connrate n
+ *     PROGRAM STYLE server MODE ADDR            MODE: echo, sink, udpsink
+ *     PROGRAM STYLE client OP ADDR NUMBER...    OP: rtt n size | stream total chunk | many connections total size | connrate n |
+ *                                                   udp seconds size
  *
- * ADDR is tcp:HOST:PORT or unix:PATH. A server prints READY when connections may come and runs until it is killed; a client prints
- * its result as one line of JSON and ends with status 0. */
+ * ADDR is tcp:HOST:PORT, unix:PATH or udp:HOST:PORT. A server prints READY when connections may come and runs until it is killed; a
+ * client prints its result as one line of JSON and ends with status 0. A client of datagrams then sends FIN a few times, at which the
+ * server prints what it received. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -13,8 +15,12 @@
 
 enum { WARM_UP = 200, LARGEST_MESSAGE = 65536 };
 
+/* Of datagrams: how many go into a batch, what the receiver asks of the system as a buffer, and how often and after how many
+ * microseconds the sender tells that it has done. */
+enum { DATAGRAM_BATCH = 64, DATAGRAM_BUFFER = 4 << 20, FAREWELLS = 5, FAREWELL_PAUSE = 50000 };
+
 struct address {
-    bool is_unix;
+    bool is_unix, is_udp;
     char host[256]; /* the path, when is_unix */
     int port;
 };
@@ -35,6 +41,19 @@ void print_ready(void);
 void print_round_trips(uint64_t *nanoseconds, uint64_t count, uint64_t duration); /* sorts the times */
 void print_stream(uint64_t bytes, uint64_t duration);
 void print_rate(uint64_t count, uint64_t duration);
+
+/* What was sent or received: how many datagrams, in which time, and what the program worked for it. */
+struct datagram_count {
+    uint64_t count, started, ended, work;
+    bool is_over;
+};
+/* Counts received datagrams; the first one begins, and the farewell ends it and prints the result. */
+void count_received(struct datagram_count *received, const void *data, uint64_t size);
+void count_many(struct datagram_count *received, uint64_t count);
+/* A sender's beginning and end, and whether its time is over. */
+void begin_sending(struct datagram_count *sent, uint64_t seconds);
+bool has_time(const struct datagram_count *sent);
+void print_sent(struct datagram_count *sent);
 
 _Noreturn void fail(const char *what);
 

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -40,6 +41,37 @@ int clinux_open_reference(int base, const char *path, bool directory) {
 
 int clinux_rename_exchange(int from_directory, const char *from, int to_directory, const char *to) {
     return renameat2(from_directory, from, to_directory, to, RENAME_EXCHANGE);
+}
+
+int clinux_pipe(int *output, int *input) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return -1;
+    *output = ends[0];
+    *input = ends[1];
+    return 0;
+}
+
+ssize_t clinux_splice_from_socket(int socket, int pipe, size_t count) {
+    return splice(socket, NULL, pipe, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+}
+
+ssize_t clinux_splice_to_socket(int pipe, int socket, size_t count) {
+    sigset_t broken_pipe, pending, before;
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
+    bool was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
+
+    ssize_t count_moved = splice(pipe, NULL, socket, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    int number = errno;
+
+    if (count_moved < 0 && number == EPIPE && !was_pending) {
+        struct timespec at_once = {0, 0};
+        while (sigtimedwait(&broken_pipe, NULL, &at_once) < 0 && errno == EINTR) {}
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = number;
+    return count_moved;
 }
 
 /* --- Messages ----------------------------------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@ func act<Object: EventSource>(
         try body(object)
         return 0
     } catch {
-        return failed(error.code)
+        return failed(by: error)
     }
 }
 
@@ -27,7 +27,7 @@ func count<Object: EventSource>(
     do throws(SocketError) {
         return Int64(try body(object))
     } catch {
-        return -Int64(failed(error.code))
+        return -Int64(failed(by: error))
     }
 }
 
@@ -43,33 +43,59 @@ func get<Object: EventSource, Value>(
     return reference._withUnsafeGuaranteedRef { body(unsafeDowncast($0, to: Object.self)) }
 }
 
+/// As `get`, for what may raise events, whose receiver may destroy the object.
+@inline(__always)
+func ask<Object: EventSource, Value>(
+    _ handle: sluice_handle, _ kinds: HandleKinds<Object>, else neutral: Value, _ body: (Object) -> Value
+) -> Value {
+    guard let object = object(handle, kinds) else {
+        _ = unusable(handle)
+        return neutral
+    }
+    return body(object)
+}
+
 /// A blocking wait: false too for a time that makes no sense.
 @inline(__always)
 func wait<Object: EventSource>(
     _ handle: sluice_handle, _ kinds: HandleKinds<Object>, _ timeout: Int64, _ body: (Object) -> Bool
 ) -> Bool {
-    guard let object = object(handle, kinds) else {
-        _ = unusable(handle)
-        return false
+    ask(handle, kinds, else: false) { object in
+        guard timeout >= -1 else {
+            _ = failed(.invalidArgument)
+            return false
+        }
+        return body(object)
     }
-    guard timeout >= -1 else {
-        _ = failed(.invalidArgument)
-        return false
-    }
-    return body(object)
 }
 
 /// A function that yields a string: fills the buffer and returns the full length, or minus the error.
 func fill<Object: EventSource>(
     _ handle: sluice_handle, _ kinds: HandleKinds<Object>, _ buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int,
-    _ body: (Object) -> String
+    _ body: (Object) throws(SocketError) -> String
 ) -> Int64 {
     guard capacity >= 0, buffer != nil || capacity == 0 else { return -Int64(failed(.invalidArgument)) }
     guard let object = object(handle, kinds) else {
         if capacity > 0 { buffer?.pointee = 0 }
         return -Int64(unusable(handle))
     }
-    return Int64(copy(body(object), to: buffer, capacity))
+    do throws(SocketError) {
+        return Int64(copy(try body(object), to: buffer, capacity))
+    } catch {
+        if capacity > 0 { buffer?.pointee = 0 }
+        return -Int64(failed(by: error))
+    }
+}
+
+/// The same for what belongs to no object.
+func fill(_ buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int, _ body: () throws(SocketError) -> String) -> Int64 {
+    do throws(SocketError) {
+        guard capacity >= 0, buffer != nil || capacity == 0 else { throw .invalidArgument }
+        if capacity > 0 { buffer?.pointee = 0 }
+        return Int64(copy(try body(), to: buffer, capacity))
+    } catch {
+        return -Int64(failed(by: error))
+    }
 }
 
 /// Copies what fits, cut between characters and ended by NUL, and returns the full length.
@@ -111,6 +137,29 @@ func space(_ start: UnsafeMutableRawPointer?, _ size: Int64) throws(SocketError)
 func whole<Struct>(_ pointer: UnsafeMutablePointer<Struct>?) throws(SocketError) -> UnsafeMutablePointer<Struct> {
     guard let pointer, UnsafeRawPointer(pointer).load(as: UInt32.self) >= MemoryLayout<Struct>.stride else { throw .invalidArgument }
     return pointer
+}
+
+/// An array of structs that start with their size. The first one's is good for all, so that they can grow.
+struct StructArray<Struct> {
+    private let start: UnsafeRawPointer?
+    private let stride: Int
+    let count: Int
+
+    init(_ pointer: UnsafePointer<Struct>?, _ count: Int64) throws(SocketError) {
+        start = UnsafeRawPointer(pointer)
+        self.count = try atLeast(0, count)
+        guard count > 0 else {
+            stride = 0
+            return
+        }
+        guard let start else { throw .invalidArgument }
+        stride = Int(start.load(as: UInt32.self))
+        guard stride >= MemoryLayout<Struct>.stride, stride % MemoryLayout<Struct>.alignment == 0 else { throw .invalidArgument }
+    }
+
+    /// Below `count`.
+    @inline(__always)
+    subscript(index: Int) -> UnsafePointer<Struct>? { start.map { ($0 + index * stride).assumingMemoryBound(to: Struct.self) } }
 }
 
 /// A size, count or time that must not be below a least value.

@@ -13,15 +13,16 @@ struct EventQueue: ~Copyable {
     /// The number of the oldest event. Slots remember by these numbers where their latest event is; they may wrap, for what
     /// is found there is looked at before it is believed.
     private var firstNumber: UInt32 = 1
-    /// The text of the event fetched last: C may read it until the next fetch.
-    private var lentMessage: UnsafePointer<CChar>?
+    /// The texts of the event fetched last: C may read them until the next fetch.
+    private var lent: (message: UnsafePointer<CChar>?, name: UnsafePointer<CChar>?)
     private(set) var dropped: Int64 = 0
 
     init() { ring = .allocate(capacity: capacity) }
 
     deinit {
-        for offset in 0..<count { Self.free(ring[(first + offset) & (capacity - 1)].message) }
-        Self.free(lentMessage)
+        for offset in 0..<count { Self.drop(ring[(first + offset) & (capacity - 1)]) }
+        Self.free(lent.message)
+        Self.free(lent.name)
         ring.deallocate()
     }
 
@@ -45,32 +46,39 @@ struct EventQueue: ~Copyable {
         default:
             var copy = event
             if let message = event.message { copy.message = UnsafePointer(strdup(message)) }
+            if let name = event.name { copy.name = UnsafePointer(strdup(name)) }
             let number = append(copy)
+            // The names of what the others tell by numbers: they come with every one of them, and would keep all apart.
+            if event.type == sluice_event_type(SLUICE_EVENT_PROPERTY_CHANGED) { return }
             // This number's event is of neither type, so that nothing is joined across it.
             slot.pointee.queuedReadyRead = number
             slot.pointee.queuedBytesWritten = number
         }
     }
 
-    /// The oldest event; its message stays valid until the next call.
+    /// The oldest event; its texts stay valid until the next call.
     mutating func pop() -> sluice_event? {
         guard count > 0 else { return nil }
         let event = ring[first]
         forgetFirst()
-        returnMessage()
-        lentMessage = event.message
+        returnTexts()
+        lent = (event.message, event.name)
         return event
     }
 
-    /// Ends the life of the message that was handed out last.
-    mutating func returnMessage() {
-        Self.free(lentMessage)
-        lentMessage = nil
+    /// Ends the life of the texts that were handed out last.
+    mutating func returnTexts() {
+        Self.free(lent.message)
+        Self.free(lent.name)
+        lent = (nil, nil)
     }
 
     mutating func removeAll() {
-        while pop() != nil {}
-        returnMessage()
+        while count > 0 {
+            Self.drop(ring[first])
+            forgetFirst()
+        }
+        returnTexts()
     }
 
     private func index(of number: UInt32, sameAs event: sluice_event) -> Int? {
@@ -110,7 +118,10 @@ struct EventQueue: ~Copyable {
         var kept = 0
         for offset in 0..<count {
             let event = ring[(first + offset) & (capacity - 1)]
-            if offset < count / 2, Self.isSpare(event.type) { continue }
+            if offset < count / 2, Self.isSpare(event.type) {
+                Self.drop(event)
+                continue
+            }
             ring[(first + kept) & (capacity - 1)] = event
             kept += 1
         }
@@ -120,7 +131,7 @@ struct EventQueue: ~Copyable {
         count = kept
         dropped += Int64(spared)
         if spared == 0 {
-            Self.free(ring[first].message)
+            Self.drop(ring[first])
             forgetFirst()
             dropped += 1
         }
@@ -129,10 +140,17 @@ struct EventQueue: ~Copyable {
     private static func isSpare(_ type: sluice_event_type) -> Bool {
         switch Int(type) {
         case Int(SLUICE_EVENT_HOST_FOUND), Int(SLUICE_EVENT_STATE_CHANGED), Int(SLUICE_EVENT_LINE_AVAILABLE), Int(SLUICE_EVENT_ABOUT_TO_CLOSE),
-            Int(SLUICE_EVENT_PENDING_CONNECTION_AVAILABLE):
+            Int(SLUICE_EVENT_PENDING_CONNECTION_AVAILABLE), Int(SLUICE_EVENT_PROPERTY_CHANGED):
             true
         default: false
         }
+    }
+
+    /// Lets go of what an event holds that nobody will fetch.
+    private static func drop(_ event: sluice_event) {
+        free(event.message)
+        free(event.name)
+        if event.type == sluice_event_type(SLUICE_EVENT_INCOMING_CONNECTION) { close(Int32(truncatingIfNeeded: event.value)) }
     }
 
     private static func free(_ message: UnsafePointer<CChar>?) { Glibc.free(UnsafeMutableRawPointer(mutating: message)) }

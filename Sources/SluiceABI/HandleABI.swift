@@ -33,18 +33,26 @@ public func sluice_handle_set_callback(
 }
 
 /// Puts a fresh object on a loop of the calling thread. Returns its handle, or 0.
-func create(on loop: sluice_handle, _ make: (EventLoop) -> EventSource) -> sluice_handle {
+func create(on loop: sluice_handle, _ make: (EventLoop) throws(SocketError) -> EventSource) -> sluice_handle {
     guard let (record, loop) = loopRecord(loop) else {
         _ = unusable(loop)
         return 0
     }
-    let handle = record.add(make(loop))
-    if handle == 0 { _ = failed(.limitReached) }
-    return handle
+    do throws(SocketError) {
+        let handle = record.add(try make(loop))
+        if handle == 0 { _ = failed(.limitReached) }
+        return handle
+    } catch {
+        _ = failed(by: error)
+        return 0
+    }
 }
 
 @_cdecl("sluice_tcp_socket_create") @implementation
 public func sluice_tcp_socket_create(_ loop: sluice_handle) -> sluice_handle { create(on: loop) { TCPSocket(loop: $0) } }
+
+@_cdecl("sluice_udp_socket_create") @implementation
+public func sluice_udp_socket_create(_ loop: sluice_handle) -> sluice_handle { create(on: loop) { UDPSocket(loop: $0) } }
 
 @_cdecl("sluice_local_socket_create") @implementation
 public func sluice_local_socket_create(_ loop: sluice_handle) -> sluice_handle { create(on: loop) { LocalSocket(loop: $0) } }

@@ -184,6 +184,31 @@ extension HandleKinds<Socket> {
     static var socket: Self { Self(mask: bit(.tcpSocket) | bit(.udpSocket) | bit(.localSocket) | bit(.tlsSocket)) }
 }
 
+extension HandleKinds<StreamSocket> {
+    @inline(__always)
+    static var streamSocket: Self { Self(mask: bit(.tcpSocket) | bit(.localSocket) | bit(.tlsSocket)) }
+}
+
+extension HandleKinds<UDPSocket> {
+    @inline(__always)
+    static var udpSocket: Self { Self(mask: bit(.udpSocket)) }
+}
+
+extension HandleKinds<TLSSocket> {
+    @inline(__always)
+    static var tlsSocket: Self { Self(mask: bit(.tlsSocket)) }
+}
+
+extension HandleKinds<HostQuery> {
+    @inline(__always)
+    static var lookup: Self { Self(mask: bit(.lookup)) }
+}
+
+extension HandleKinds<Relay> {
+    @inline(__always)
+    static var relay: Self { Self(mask: bit(.relay)) }
+}
+
 extension HandleKinds<LocalSocket> {
     @inline(__always)
     static var localSocket: Self { Self(mask: bit(.localSocket)) }
@@ -207,7 +232,9 @@ extension HandleKinds<LocalServer> {
 extension HandleKinds<EventSource> {
     /// Every kind that sends events.
     @inline(__always)
-    static var any: Self { Self(mask: HandleKinds<Socket>.socket.mask | HandleKinds<Server>.server.mask) }
+    static var any: Self {
+        Self(mask: HandleKinds<Socket>.socket.mask | HandleKinds<Server>.server.mask | bit(.lookup) | bit(.relay))
+    }
 }
 
 /// The object of a handle, if it lives, is of one of these kinds and belongs to the calling thread. Not retained: the reference

@@ -53,3 +53,18 @@ public func sluice_local_socket_peer_credentials(
         (credentials.pointee.pid, credentials.pointee.uid, credentials.pointee.gid) = try socket.peerCredentials()
     }
 }
+
+@_cdecl("sluice_local_socket_send_descriptor") @implementation
+public func sluice_local_socket_send_descriptor(_ handle: sluice_handle, _ descriptor: Int32) -> sluice_error {
+    act(handle, .localSocket) { socket throws(SocketError) in try socket.sendDescriptor(descriptor) }
+}
+
+@_cdecl("sluice_local_socket_receive_descriptor") @implementation
+public func sluice_local_socket_receive_descriptor(_ handle: sluice_handle) -> Int32 {
+    Int32(
+        count(handle, .localSocket) { socket throws(SocketError) in
+            let descriptor = try socket.receiveDescriptor()
+            guard descriptor >= 0 else { throw SocketError(.temporary, "") }
+            return Int(descriptor)
+        })
+}

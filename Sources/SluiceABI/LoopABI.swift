@@ -11,7 +11,7 @@ private func act(_ handle: sluice_handle, _ body: (LoopRecord, EventLoop) throws
         try body(record, loop)
         return 0
     } catch {
-        return failed(error.code)
+        return failed(by: error)
     }
 }
 
@@ -31,7 +31,7 @@ private func run(
             return record.isServing(loop) ? didAnything : nil
         }
     } catch {
-        return -Int64(failed(error.code))
+        return -Int64(failed(by: error))
     }
 }
 
@@ -63,7 +63,7 @@ public func sluice_loop_create() -> sluice_handle {
     do throws(SocketError) {
         loop = try EventLoop()
     } catch {
-        _ = failed(error.code)
+        _ = failed(by: error)
         return 0
     }
     guard let record = LoopRegistry.shared.acquire() else {

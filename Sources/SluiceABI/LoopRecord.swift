@@ -1,4 +1,5 @@
 import CSluice
+import Glibc
 import Sluice
 import Synchronization
 
@@ -93,10 +94,10 @@ final class LoopRecord: EventReceiver, @unchecked Sendable {
 
     /// Calls out to C. There may be no loop any more when this returns.
     @inline(__always)
-    func call(_ body: () -> Void) {
+    func call<Result>(_ body: () -> Result) -> Result {
         enter()
-        body()
-        leave()
+        defer { leave() }
+        return body()
     }
 
     // MARK: Objects
@@ -104,9 +105,10 @@ final class LoopRecord: EventReceiver, @unchecked Sendable {
     /// Whether another object can have a handle.
     var hasRoom: Bool { loop != nil && table.pointee.hasRoom }
 
-    /// Gives the object a handle; 0 when no slot is left or the loop is ending.
+    /// Gives the object a handle, unless it has one; 0 when no slot is left or the loop is ending.
     func add(_ object: EventSource) -> sluice_handle {
         guard loop != nil else { return 0 }
+        if object.tag != 0 { return object.tag }
         let handle = table.pointee.insert(object)
         guard handle != 0 else { return 0 }
         object.tag = handle
@@ -132,6 +134,8 @@ final class LoopRecord: EventReceiver, @unchecked Sendable {
             call { withCEvent(event, from: source) { callback($0, context) } }
         } else if queuesEvents {
             withCEvent(event, from: source) { queue.push($0.pointee, from: slot) }
+        } else if case .incomingConnection(let descriptor) = event {
+            close(descriptor)
         }
     }
 

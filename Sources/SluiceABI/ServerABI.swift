@@ -33,6 +33,26 @@ public func sluice_server_next_pending_connection(_ handle: sluice_handle) -> sl
     return record.add(socket)
 }
 
+@_cdecl("sluice_server_set_incoming_handler") @implementation
+public func sluice_server_set_incoming_handler(
+    _ handle: sluice_handle, _ handler: sluice_incoming_handler?, _ context: UnsafeMutableRawPointer?
+) -> sluice_error {
+    act(handle, .server) { server in
+        guard let handler, let record = HandleTables.record(of: handle) else { return server.setIncomingHandler(nil) }
+        // The special value that the header calls SLUICE_INCOMING_EVENTS, which Swift cannot import.
+        if unsafeBitCast(handler, to: Int.self) == 1 { return server.sendIncomingConnections() }
+        server.setIncomingHandler { descriptor in record.call { handler(handle, descriptor, context) } }
+    }
+}
+
+@_cdecl("sluice_server_add_pending_connection") @implementation
+public func sluice_server_add_pending_connection(_ handle: sluice_handle, _ socket: sluice_handle) -> sluice_error {
+    act(handle, .server) { server throws(SocketError) in
+        guard let socket = object(socket, .streamSocket) else { throw SocketError(whyNoObject(socket), "") }
+        try server.addPendingConnection(socket)
+    }
+}
+
 @_cdecl("sluice_server_max_pending_connections") @implementation
 public func sluice_server_max_pending_connections(_ handle: sluice_handle) -> Int64 {
     get(handle, .server, else: 0) { Int64($0.maxPendingConnections) }
@@ -89,6 +109,11 @@ public func sluice_server_set_descriptor(_ handle: sluice_handle, _ descriptor: 
     act(handle, .server) { server throws(SocketError) in try server.setDescriptor(descriptor) }
 }
 
+@_cdecl("sluice_server_take_descriptor") @implementation
+public func sluice_server_take_descriptor(_ handle: sluice_handle) -> Int32 {
+    Int32(count(handle, .server) { server throws(SocketError) in Int(try server.takeDescriptor()) })
+}
+
 @_cdecl("sluice_server_pause_accepting") @implementation
 public func sluice_server_pause_accepting(_ handle: sluice_handle) -> sluice_error {
     act(handle, .server) { $0.pauseAccepting() }
@@ -139,7 +164,7 @@ public func sluice_local_server_remove_server(_ name: UnsafePointer<CChar>?) -> 
     do throws(SocketError) {
         return try LocalServer.removeServer(text(name))
     } catch {
-        _ = failed(error.code)
+        _ = failed(by: error)
         return false
     }
 }

@@ -5,7 +5,7 @@ import Sluice
 
 @_cdecl("sluice_socket_bytes_available") @implementation
 public func sluice_socket_bytes_available(_ handle: sluice_handle) -> Int64 {
-    get(handle, .socket, else: 0) { Int64($0.bytesAvailable) }
+    ask(handle, .socket, else: 0) { Int64($0.bytesAvailable) }
 }
 
 @_cdecl("sluice_socket_at_end") @implementation

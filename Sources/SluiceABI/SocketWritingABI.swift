@@ -31,11 +31,7 @@ public func sluice_socket_put_char(_ handle: sluice_handle, _ byte: Int32) -> sl
 
 @_cdecl("sluice_socket_flush") @implementation
 public func sluice_socket_flush(_ handle: sluice_handle) -> Bool {
-    guard let socket = object(handle, .socket) else {
-        _ = unusable(handle)
-        return false
-    }
-    return socket.flush()
+    ask(handle, .socket, else: false) { $0.flush() }
 }
 
 @_cdecl("sluice_socket_sync") @implementation

@@ -40,6 +40,12 @@ public func sluice_version() -> UnsafePointer<CChar>? { StaticNames.version.poin
 @_cdecl("sluice_last_error") @implementation
 public func sluice_last_error() -> sluice_error { LastFailure.code }
 
+@_cdecl("sluice_last_error_message") @implementation
+public func sluice_last_error_message(_ buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int) -> Int64 {
+    guard capacity >= 0, buffer != nil || capacity == 0 else { return -Int64(SLUICE_ERROR_INVALID_ARGUMENT) }
+    return Int64(copy(LastFailure.message, to: buffer, capacity))
+}
+
 @_cdecl("sluice_error_name") @implementation
 public func sluice_error_name(_ error: sluice_error) -> UnsafePointer<CChar>? { StaticNames.errors[error] }
 

@@ -16,7 +16,11 @@ public final class Sidecar {
     /// Objects whose handles ended in this turn: their own code may still be running.
     private var departed: [EventSource] = []
     private var lingering: [ObjectIdentifier: Lingering] = [:]
-    private var listener: UnixListener?
+    /// Connections that have become the byte streams of sockets.
+    private var attached: [ObjectIdentifier: Relay] = [:]
+    private var listeners: [UnixListener] = []
+    /// What the service manager has passed and nobody has taken.
+    private(set) var activated: [ActivatedDescriptor]
     private var isEnding = false
     private let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
     private var droppedClients = 0
@@ -26,12 +30,13 @@ public final class Sidecar {
     public static let version = "0.1.0"
 
     /// Throws when the system lacks the descriptors for an event loop.
-    public init(limits: Limits, rules: AccessRules, log: Logger) throws(SocketError) {
+    public init(limits: Limits, rules: AccessRules, log: Logger, activated: [ActivatedDescriptor] = []) throws(SocketError) {
         JSON.prepare()
         loop = try EventLoop()
         self.limits = limits
         self.rules = rules
         self.log = log
+        self.activated = activated
         loop.afterTurn { [unowned self] in endOfTurn() }
     }
 
@@ -47,13 +52,33 @@ public final class Sidecar {
 
     /// Serves whoever connects to this path and belongs to the same user.
     public func listen(path: String) throws(SocketError) {
-        listener = try UnixListener(path: path, loop: loop, log: log) { [unowned self] in accept($0) }
+        listeners = [try UnixListener(path: path, loop: loop, log: log) { [unowned self] in accept($0) }]
     }
+
+    /// Serves whoever connects to the Unix sockets that the service manager has passed, and belongs to the same user.
+    public func listenActivated() throws(SocketError) {
+        let sockets = activated.filter { UnixListener.canListen($0.number) }
+        guard !sockets.isEmpty else {
+            throw SocketError(
+                .operation, "no listening Unix socket was passed to this process (LISTEN_FDS): --activated is for a service with a socket unit")
+        }
+        for socket in sockets {
+            noteTaken(activated: socket.number)
+            listeners.append(try UnixListener(activated: socket.number, loop: loop, log: log) { [unowned self] in accept($0) })
+        }
+    }
+
+    func noteTaken(activated number: Int32) { activated.removeAll { $0.number == number } }
 
     /// Runs until the end is asked for, or the only client is gone.
     public func run() throws(SocketError) {
         try loop.run()
-        listener?.close()
+        endListening()
+    }
+
+    private func endListening() {
+        for listener in listeners { listener.close() }
+        listeners = []
     }
 
     /// Ends in good order: what is asked is answered, output goes out, connections close. Bounded; asked for again it ends at once.
@@ -63,9 +88,10 @@ public final class Sidecar {
             return
         }
         isEnding = true
-        listener?.close()
-        listener = nil
+        endListening()
         _ = loop.addTimer(after: 5000) { [unowned self] in loop.stop() }
+        for relay in attached.values { relay.destroy() }
+        attached = [:]
         for session in sessions.values { session.end("The sidecar is ending.") }
         stopIfDone()
     }
@@ -88,7 +114,7 @@ public final class Sidecar {
     }
 
     private func accept(_ descriptor: Int32) {
-        guard sessions.count < limits.maxClients else {
+        guard sessions.count + attached.count < limits.maxClients else {
             log.warning("client refused: too many clients", metadata: ["limit": "\(limits.maxClients)"])
             UnixListener.refuse(descriptor, .limitReached("The sidecar has \(sessions.count) clients, the limit (--max-clients)."))
             return
@@ -117,10 +143,13 @@ public final class Sidecar {
     /// Whether a client was lost because its input or output failed, other than by its going.
     public private(set) var hasFailedClient = false
 
+    /// Whether there may be other clients than the one that asks.
+    var servesMany: Bool { !listeners.isEmpty || sessions.count > 1 }
+
     func noteDropped() { droppedClients += 1 }
 
     private func stopIfDone() {
-        if sessions.isEmpty, lingering.isEmpty, listener == nil { loop.stop() }
+        if sessions.isEmpty, lingering.isEmpty, attached.isEmpty, listeners.isEmpty { loop.stop() }
     }
 
     // MARK: For the sessions
@@ -132,10 +161,11 @@ public final class Sidecar {
         }
         if case .bytes(let count) = intake, session.phase == .serving {
             session.bytesIn += count
-            session.framer.feed(UnsafeRawBufferPointer(rebasing: scratch[..<min(count, scratch.count)])) { item in
+            let rest = session.framer.feed(UnsafeRawBufferPointer(rebasing: scratch[..<min(count, scratch.count)])) { item in
                 session.handle(item)
                 return session.phase == .serving
             }
+            if session.phase == .attaching { session.bytesAfterAttaching = rest }
         }
         return intake
     }
@@ -163,11 +193,49 @@ public final class Sidecar {
         if !departed.isEmpty { departed.removeAll(keepingCapacity: true) }
     }
 
+    // MARK: Connections that are the streams of sockets
+
+    /// Joins a client's connection with a socket, until both have ended. `first`: what the client has sent already.
+    func attach(_ connection: Int32, to socket: StreamSocket, first: [UInt8]) {
+        let end = LocalSocket(loop: loop)
+        do throws(SocketError) {
+            try end.setDescriptor(connection)
+        } catch {
+            log.error("a connection could not be attached", metadata: ["error": "\(error.message)"])
+            Glibc.close(connection)
+            keepUntilEndOfTurn(socket)
+            socket.destroy()
+            return
+        }
+        do throws(SocketError) {
+            if !first.isEmpty { _ = try socket.write(first) }
+            let relay = try Relay(end, socket)
+            let key = ObjectIdentifier(relay)
+            attached[key] = relay
+            relay.onEvent { [weak self] event in
+                if case .finished = event { self?.endAttachment(key) }
+            }
+        } catch {
+            // The socket has ended by now: the client sees the end of its stream.
+            log.debug("a connection could not be attached", metadata: ["error": "\(error.message)"])
+            for each in [end, socket] {
+                keepUntilEndOfTurn(each)
+                each.destroy()
+            }
+        }
+    }
+
+    private func endAttachment(_ key: ObjectIdentifier) {
+        guard let relay = attached.removeValue(forKey: key) else { return }
+        keepUntilEndOfTurn(relay)
+        stopIfDone()
+    }
+
     // MARK: Sockets whose client is gone
 
     /// Lets a socket send what it has accepted, for half a minute at most. False if it cannot.
     func linger(_ socket: Socket) -> Bool {
-        guard socket.state != .unconnected, socket.state != .bound else { return false }
+        guard socket.state != .unconnected, socket.state != .bound || socket is UDPSocket else { return false }
         let key = ObjectIdentifier(socket)
         let timer = loop.addTimer(after: 30_000) { [weak self] in self?.endLingering(key) }
         lingering[key] = Lingering(socket, timer: timer) { [weak self] in self?.endLingering(key) }

@@ -15,6 +15,8 @@ struct Launch {
 
     private let settings: Settings
     private let log: Logger
+    /// Looked for before anything else is opened.
+    private let activated = ActivatedDescriptor.all()
 
     init(_ settings: Settings) {
         self.settings = settings
@@ -46,6 +48,15 @@ struct Launch {
         }
     }
 
+    /// Serves whoever connects to the sockets that the service manager has passed, until a signal.
+    func serveActivated() -> Never {
+        prepareProcess()
+        run(failsWithItsClient: false) { service throws(SocketError) in
+            try service.listenActivated()
+            _ = write(STDOUT_FILENO, "READY\n", 6)
+        }
+    }
+
     static func printOpenRPC() throws {
         var rest = OpenRPC.text[...]
         while !rest.isEmpty {
@@ -59,7 +70,7 @@ struct Launch {
     /// `failsWithItsClient`: a client that had to be dropped is what the exit status tells. A service outlives such a client.
     private func run(failsWithItsClient: Bool, _ start: (Sidecar) throws(SocketError) -> Void) -> Never {
         do throws(SocketError) {
-            let service = try Sidecar(limits: settings.limits, rules: settings.rules, log: log)
+            let service = try Sidecar(limits: settings.limits, rules: settings.rules, log: log, activated: activated)
             service.loop.busyPoll = settings.busyPoll
             let signals = try EndSignals(loop: service.loop) { service.end() }
             try start(service)

@@ -10,6 +10,7 @@ struct Options: ParsableCommand {
         usage: """
             sluiced --stdio [options]
             sluiced --socket PATH [options]
+            sluiced --activated [options]
             sluiced --openrpc
             """,
         discussion: """
@@ -29,6 +30,9 @@ struct Options: ParsableCommand {
 
     @Option(help: ArgumentHelp("Serve clients of the same user at this path. READY is printed once they can connect.", valueName: "path"))
     var socket: String?
+
+    @Flag(help: "As --socket, at the Unix sockets that the service manager has opened and passed (a systemd socket unit).")
+    var activated = false
 
     @Flag(help: "Print the OpenRPC description of all operations and end.")
     var openrpc = false
@@ -50,10 +54,10 @@ struct Options: ParsableCommand {
         """, valueName: "bytes"))
     var maxOutput = Limits().maxOutput
 
-    @Option(parsing: .singleValue, help: ArgumentHelp("What clients may connect to, bind and listen at. May be repeated.", valueName: "rule"))
+    @Option(parsing: .singleValue, help: ArgumentHelp("What clients may connect to, send to, bind and listen at. May be repeated.", valueName: "rule"))
     var allow: [String] = []
 
-    @Option(parsing: .singleValue, help: ArgumentHelp("What clients may not connect to, bind or listen at. May be repeated.", valueName: "rule"))
+    @Option(parsing: .singleValue, help: ArgumentHelp("What clients may not connect to, send to, bind or listen at. May be repeated.", valueName: "rule"))
     var deny: [String] = []
 
     @Option(help: ArgumentHelp("Keep asking for events for so long before sleeping: faster round trips for a busy core.", valueName: "microseconds"))
@@ -69,9 +73,9 @@ struct Options: ParsableCommand {
     }
 
     func validate() throws {
-        let ways = [stdio, socket != nil, openrpc].count { $0 }
+        let ways = [stdio, socket != nil, activated, openrpc].count { $0 }
         guard ways == 1 else {
-            throw ValidationError("Give one of --stdio, --socket PATH and --openrpc.")
+            throw ValidationError("Give one of --stdio, --socket PATH, --activated and --openrpc.")
         }
         try check("--max-message", maxMessage, 1024...(1 << 30))
         try check("--max-depth", maxDepth, 1...Limits.deepest)
@@ -109,6 +113,8 @@ struct Options: ParsableCommand {
         let launch = Launch(settings)
         if let socket {
             launch.serve(path: socket)
+        } else if activated {
+            launch.serveActivated()
         } else {
             launch.serveStandardStreams()
         }

@@ -165,6 +165,110 @@ class OverAUnixSocket(TestCase):
                 self.assertEqual(receive_exactly(connection, len(b"%d" % index)), b"%d" % index)
         self.assertEqual(self.service_.descriptors(), self.before)
 
+    def test_taking_a_listener(self):
+        server = self.rpc.call("tcpServer.create")
+        self.assertError(self.rpc.error("server.takeDescriptor", server), -32001, "InvalidStateError")
+        self.rpc.call("tcpServer.listen", server, "127.0.0.1")
+        port = self.rpc.call("server.port", server)
+        self.rpc.send_json([{"jsonrpc": "2.0", "id": "b", "method": "server.takeDescriptor", "params": [server]}])
+        self.assertError(self.rpc.until(lambda m: isinstance(m, list))[0]["error"], -32000, "UnsupportedSocketOperationError")
+        with socket.create_connection(("127.0.0.1", port), PATIENCE):
+            self.assertTrue(self.rpc.call("server.waitForNewConnection", server, 10000)["available"])
+            error = self.rpc.error("server.takeDescriptor", server)
+            self.assertError(error, -32000, "OperationError")
+            self.rpc.call("handle.destroy", self.rpc.call("server.nextPendingConnection", server))
+        self.assertIsInstance(self.rpc.call("server.takeDescriptor", server), int)
+        self.assertIs(self.rpc.call("server.isListening", server), False)
+        with socket.socket(fileno=self.rpc.descriptors.pop()) as mine:
+            mine.settimeout(PATIENCE)
+            self.assertEqual(mine.getsockname()[1], port)
+            with socket.create_connection(("127.0.0.1", port), PATIENCE):
+                mine.accept()[0].close()
+        self.rpc.call("handle.destroy", server)
+        self.assertEqual(self.service_.descriptors(), self.before)
+
+    def local_pair(self):
+        """A handle of a local socket, and the other end."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        ours.settimeout(PATIENCE)
+        handle = self.rpc.call("localSocket.create")
+        self.assertIsNone(self.request_with([theirs.fileno()], "socket.setDescriptor", handle=handle, descriptor=3)["result"])
+        theirs.close()
+        return handle, ours
+
+    def test_a_descriptor_to_the_peer(self):
+        handle, ours = self.local_pair()
+        reader, writer = os.pipe()
+        self.assertIsNone(self.request_with([writer], "localSocket.sendDescriptor", handle=handle, descriptor=writer)["result"])
+        os.close(writer)
+        self.rpc.call("socket.write", handle, "with it")
+        data, descriptors, _, _ = socket.recv_fds(ours, 100, 10)
+        self.assertEqual((data[:1], len(descriptors)), (b"w", 1))
+        os.write(descriptors[0], b"through")
+        self.assertEqual(os.read(reader, 100), b"through")
+        os.close(descriptors[0])
+        os.close(reader)
+        self.rpc.call("handle.destroy", handle)
+        self.assertEqual(self.service_.descriptors(), self.before)
+
+    def test_a_descriptor_of_the_peer(self):
+        handle, ours = self.local_pair()
+        self.assertIsNone(self.rpc.call("localSocket.receiveDescriptor", handle))
+        self.assertEqual(self.rpc.descriptors, [])
+        reader, writer = os.pipe()
+        socket.send_fds(ours, [b"here"], [writer, reader])
+        os.close(writer)
+        os.close(reader)
+        self.assertIs(self.rpc.call("socket.waitForReadyRead", handle), True)
+        self.assertEqual(self.rpc.call("socket.readAll", handle)["data"], "here")
+        for _ in range(2):
+            self.assertIsInstance(self.rpc.call("localSocket.receiveDescriptor", handle), int)
+        self.assertIsNone(self.rpc.call("localSocket.receiveDescriptor", handle))
+        writer, reader = self.rpc.descriptors
+        os.write(writer, b"through")
+        self.assertEqual(os.read(reader, 100), b"through")
+        self.rpc.call("handle.destroy", handle)
+        self.assertEqual(self.service_.descriptors(), self.before)
+
+    def test_passing_faults(self):
+        handle, _ = self.local_pair()
+        tcp, fresh = self.rpc.call("tcpSocket.create"), self.rpc.call("localSocket.create")
+        self.assertError(self.rpc.error("localSocket.sendDescriptor", handle, 3), -32001, "InvalidArgumentError")
+        reader, writer = os.pipe()
+        self.assertError(self.request_with([reader], "localSocket.sendDescriptor", handle=fresh, descriptor=0)["error"], -32000, "OperationError")
+        self.assertError(self.request_with([reader], "localSocket.sendDescriptor", handle=tcp, descriptor=0)["error"], -32001, "WrongKindError")
+        self.assertError(self.rpc.error("localSocket.receiveDescriptor", tcp), -32001, "WrongKindError")
+        os.close(reader)
+        os.close(writer)
+        for each in (handle, tcp, fresh):
+            self.rpc.call("handle.destroy", each)
+        self.assertEqual(self.service_.descriptors(), self.before)
+
+    def test_an_incoming_connection_out_of_the_sidecar(self):
+        server = self.rpc.call("tcpServer.create", {"incoming": "descriptor"})
+        self.rpc.call("tcpServer.listen", server, "127.0.0.1")
+        with socket.create_connection(("127.0.0.1", self.rpc.call("server.port", server)), PATIENCE) as client:
+            number = self.rpc.event("server.incomingConnection", server)["descriptor"]
+            handle = self.rpc.call("tcpSocket.create")
+            # A held number means itself, whatever else comes along.
+            listener = socket.create_server(("127.0.0.1", 0))
+            other = self.rpc.call("tcpServer.create")
+            first, second = next(self.rpc.ids), next(self.rpc.ids)
+            text = json.dumps({"jsonrpc": "2.0", "id": first, "method": "socket.setDescriptor", "params": [handle, number]}) + "\n"
+            text += json.dumps({"jsonrpc": "2.0", "id": second, "method": "server.setDescriptor", "params": [other, listener.fileno()]}) + "\n"
+            self.rpc.send_with_descriptors(text.encode(), [listener.fileno()])
+            self.assertIn("result", self.rpc.answer(first))
+            self.assertIn("result", self.rpc.answer(second))
+            listener.close()
+            self.rpc.call("socket.takeDescriptor", handle)
+            with socket.socket(fileno=self.rpc.descriptors.pop()) as mine:
+                client.sendall(b"x")
+                self.assertEqual(mine.recv(1), b"x")
+        for each in (server, handle, other):
+            self.rpc.call("handle.destroy", each)
+        self.assertEqual(self.service_.descriptors(), self.before)
+
     def test_taking_with_something_left(self):
         handle, connection = connected(self.rpc, Peer(self))
         connection.sendall(b"unread")
@@ -198,6 +302,29 @@ class OverPipes(TestCase):
         for number in range(40):
             self.assertError(rpc.error("socket.setDescriptor", handle, number), -32001, "InvalidArgumentError")
         self.assertTrue(rpc.is_alive())
+
+    def test_an_inherited_one_for_the_peer(self):
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        ours.settimeout(PATIENCE)
+        reader, writer = os.pipe()
+        with theirs:
+            rpc = self.stdio(pass_fds=[theirs.fileno(), writer])
+            number = theirs.fileno()
+        handle = rpc.call("localSocket.create")
+        rpc.call("socket.setDescriptor", handle, number)
+        for _ in range(2):
+            rpc.call("localSocket.sendDescriptor", handle, writer)
+            rpc.call("socket.write", handle, "x")
+            _, (received,), _, _ = socket.recv_fds(ours, 1, 1)
+            self.assertTrue(os.path.sameopenfile(received, writer))
+            os.close(received)
+        self.assertError(rpc.error("localSocket.sendDescriptor", handle, 4000), -32001, "InvalidArgumentError")
+        error = rpc.error("localSocket.receiveDescriptor", handle)
+        self.assertError(error, -32000, "UnsupportedSocketOperationError")
+        self.assertIn("--socket", error["message"])
+        os.close(reader)
+        os.close(writer)
 
     def test_nothing_can_be_handed_over(self):
         rpc = self.stdio()

@@ -3,7 +3,7 @@ import json
 import subprocess
 import unittest
 
-from support import PATIENCE, ROOT, SLUICED, TestCase
+from support import PATIENCE, ROOT, SLUICED, Peer, TestCase, connected
 
 #: A value of each JSON type, to be tried where it does not belong.
 VALUES = {"integer": 5, "string": "text", "boolean": True, "array": [1], "object": {"a": 1}, "number": 1.5}
@@ -27,7 +27,9 @@ class Table(TestCase):
 
     def setUp(self):
         self.rpc = self.stdio()
-        self.handles = {noun: self.rpc.call(noun + ".create") for noun in ("tcpSocket", "localSocket", "tcpServer", "localServer")}
+        self.handles = {noun: self.rpc.call(noun + ".create") for noun in ("tcpSocket", "udpSocket", "tlsSocket", "localSocket", "tcpServer", "localServer")}
+        peer = Peer(self)
+        self.handles["relay"] = self.rpc.call("relay.create", connected(self.rpc, peer)[0], connected(self.rpc, peer)[0])
 
     def handle_for(self, name):
         noun = name.split(".")[0]
@@ -57,7 +59,7 @@ class Table(TestCase):
 
     def test_what_the_operations_file_lists_is_there(self):
         expected = """
-            tcpSocket.create localSocket.create handle.destroy handle.kind handle.subscribe
+            tcpSocket.create udpSocket.create localSocket.create handle.destroy handle.kind handle.subscribe
             socket.connectToHost socket.disconnectFromHost socket.abort socket.close socket.shutdownWrite socket.bind socket.setDescriptor socket.descriptor
             socket.takeDescriptor socket.state socket.error socket.errorString socket.socketType socket.openMode socket.isValid socket.isOpen
             socket.isReadable socket.isWritable socket.isSequential socket.localAddress socket.localPort socket.peerAddress socket.peerPort socket.peerName
@@ -65,7 +67,17 @@ class Table(TestCase):
             socket.skip socket.getChar socket.putChar socket.ungetChar socket.write socket.flush socket.sync socket.readBufferSize socket.setReadBufferSize
             socket.writeBufferSize socket.setWriteBufferSize socket.option socket.setOption socket.waitForConnected socket.waitForReadyRead
             socket.waitForBytesWritten socket.waitForDisconnected socket.pauseMode socket.setPauseMode socket.resume socket.properties socket.setProperties
-            socket.property socket.setProperty socket.setDelivery localSocket.connectToServer localSocket.disconnectFromServer localSocket.serverName
+            socket.property socket.setProperty socket.toJson socket.fromJson socket.setDelivery socket.setPeerName socket.setPeerAddress socket.setPeerPort
+            socket.setLocalAddress socket.setLocalPort socket.setState socket.setError socket.setErrorString
+            udpSocket.writeDatagram udpSocket.writeDatagrams udpSocket.hasPendingDatagrams udpSocket.pendingDatagramSize udpSocket.readDatagram
+            udpSocket.readDatagrams udpSocket.joinMulticastGroup udpSocket.leaveMulticastGroup udpSocket.multicastInterface udpSocket.setMulticastInterface
+            tlsSocket.create tlsSocket.configuration tlsSocket.setConfiguration tlsSocket.connectToHostEncrypted tlsSocket.startClientEncryption
+            tlsSocket.startServerEncryption tlsSocket.waitForEncrypted tlsSocket.isEncrypted tlsSocket.sessionProtocol tlsSocket.sessionCipher
+            tlsSocket.negotiatedProtocol tlsSocket.isSessionResumed tlsSocket.sessionTicket tlsSocket.peerCertificate tlsSocket.peerCertificateChain tlsSocket.sslErrors
+            tlsSocket.ignoreErrors server.tlsConfiguration server.setTlsConfiguration socket.proxy socket.setProxy socket.authenticateProxy server.proxy server.setProxy
+            proxy.application proxy.setApplication proxy.forQuery host.lookup host.interfaces relay.create relay.counters socket.attach
+            localSocket.sendDescriptor localSocket.receiveDescriptor server.takeDescriptor server.setIncomingHandler server.addPendingConnection
+            localSocket.connectToServer localSocket.disconnectFromServer localSocket.serverName
             localSocket.setServerName localSocket.fullServerName localSocket.socketOptions localSocket.setSocketOptions localSocket.peerCredentials
             tcpServer.create localServer.create tcpServer.listen localServer.listen localServer.removeServer localServer.serverName
             localServer.fullServerName localServer.socketOptions localServer.setSocketOptions server.close server.isListening server.hasPendingConnections
@@ -135,7 +147,7 @@ class Table(TestCase):
                     self.assertError(error, -32001, "InvalidHandleError")
 
     def test_wrong_kinds(self):
-        wrong = {"socket": "tcpServer", "server": "tcpSocket", "localSocket": "tcpSocket", "localServer": "tcpServer", "tcpServer": "localServer"}
+        wrong = {"socket": "tcpServer", "server": "tcpSocket", "localSocket": "tcpSocket", "udpSocket": "tcpSocket", "tlsSocket": "tcpSocket", "relay": "tcpSocket", "localServer": "tcpServer", "tcpServer": "localServer"}
         for name, method in self.checked_methods():
             noun = name.split(".")[0]
             if noun not in wrong or not any(parameter["name"] == "handle" for parameter in method["params"]):

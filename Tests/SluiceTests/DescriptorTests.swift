@@ -134,11 +134,13 @@ import Testing
         #expect(try text(link.socket.readAll()) == "new")
     }
 
-    @Test func theSameDescriptorMayBeSetAgain() throws {
+    @Test func aSocketsOwnDescriptorIsRefusedAndStaysInUse() throws {
         let bench = try Bench()
         defer { bench.end() }
         let link = try bench.link()
-        try link.socket.setDescriptor(link.socket.descriptor)
+        let log = Recorder(link.socket)
+        #expect(code { try link.socket.setDescriptor(link.socket.descriptor) } == .unsupportedSocketOperation)
+        #expect(log.errors.count == 1 && link.socket.state == .connected && link.socket.isOpen)
         try link.peer.send("alive")
         bench.run { link.socket.bytesAvailable == 5 }
     }
@@ -158,6 +160,7 @@ import Testing
         #expect(socket.waitForConnected(timeout: Bench.patience), "\(socket.errorString)")
         let peer = try listener.accept()
         #expect(peer.remoteAddress.host == "127.0.0.3" && peer.remoteAddress.port == port)
+        #expect(socket.descriptor == bound, "it stays what it was")
         try socket.put("hello")
         bench.run { socket.bytesToWrite == 0 }
         #expect(try peer.receiveText(5) == "hello")
@@ -168,10 +171,30 @@ import Testing
         defer { bench.end() }
         let listener = try RawListener.tcp()
         let socket = bench.tcpSocket()
-        try socket.setDescriptor(try rawSocket(AF_INET), state: .unconnected)
-        #expect(socket.state == .unconnected)
+        let fresh = try rawSocket(AF_INET)
+        try check(RawAddress.ipv4("127.0.0.3", port: 0).call { bind(fresh, $0, $1) }, "bind")
+        try socket.setDescriptor(fresh, state: .unconnected)
+        #expect(socket.state == .unconnected && socket.descriptor == -1)
         try socket.connectToHost("127.0.0.1", port: listener.port)
         #expect(socket.waitForConnected(timeout: Bench.patience))
+        #expect(socket.descriptor == fresh && socket.localAddress == "127.0.0.3", "it is the one that connects")
+        try socket.put("hello")
+        let peer = try listener.accept()
+        bench.run { socket.bytesToWrite == 0 }
+        #expect(try peer.receiveText(5) == "hello")
+    }
+
+    @Test func connectingADescriptorThatWaitsDoesNotWait() throws {
+        let bench = try Bench()
+        defer { bench.end() }
+        let hanging = try RawListener.hanging()
+        let fresh = try rawSocket(AF_INET)
+        let socket = bench.tcpSocket()
+        try socket.setDescriptor(fresh, state: .unconnected)
+        try socket.connectToHost("127.0.0.1", port: hanging.port)
+        #expect(socket.state == .connecting)
+        socket.abort()
+        #expect(socket.state == .unconnected)
     }
 
     @Test func aDescriptorMayReplaceAnAttempt() throws {

@@ -70,6 +70,35 @@ import Testing
         #expect(try socket.option(.lowDelay) == 1, "set while the attempt had its descriptor already")
     }
 
+    @Test func whileConnectingTheSystemTellsTheValues() throws {
+        let bench = try Bench()
+        defer { bench.end() }
+        let hanging = try RawListener.hanging()
+        let socket = bench.tcpSocket()
+        try socket.connectToHost("127.0.0.1", port: hanging.port)
+        #expect(try socket.option(.lowDelay) == 0 && socket.option(.receiveBufferSize) > 0)
+        try socket.setOption(.sendBufferSize, 20_000)
+        #expect(try socket.option(.sendBufferSize) == 40_000, "as the system counts")
+        socket.abort()
+        #expect(try socket.option(.sendBufferSize) == 20_000, "as it was set")
+        #expect(code { _ = try socket.option(.lowDelay) } == .invalidState)
+    }
+
+    @Test(.enabled(if: hasIPv6)) func thePathMtuCanBeSetOnIPv6() throws {
+        let bench = try Bench()
+        defer { bench.end() }
+        let peer = try RawDatagrams(at: .ipv6(port: 0))
+        let socket = bench.udpSocket()
+        try socket.setOption(.pathMtu, 1400)
+        try socket.connectToHost("::1", port: peer.port)
+        // The system tells the path's; what was set limits what is sent: more than one fragment would not be needed on loopback.
+        #expect(try socket.option(.pathMtu) > 1400)
+        try socket.setOption(.pathMtu, 0)
+        #expect(code { try socket.setOption(.pathMtu, 1000) } == .invalidArgument, "less than IPv6 allows")
+        let four = try bench.boundSocket()
+        #expect(code { try four.setOption(.pathMtu, 1400) } == .unsupportedSocketOperation)
+    }
+
     @Test(.enabled(if: hasIPv6)) func trafficClassesWorkOnIPv6() throws {
         let bench = try Bench()
         defer { bench.end() }

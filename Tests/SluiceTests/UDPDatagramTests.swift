@@ -59,8 +59,9 @@ import Testing
         try client.writeDatagram(Array("six".utf8), address: "::1", port: server.localPort)
         bench.run(untilPending: server)
         let datagram = try server.readDatagram()
-        #expect(datagram.senderAddress == "::1" && datagram.senderPort == client.localPort && datagram.destinationAddress == "::1")
+        #expect(datagram.senderAddress == "::1" && datagram.senderPort == client.localPort)
         #expect(datagram.hopLimit == 64 && datagram.interfaceIndex == Int(if_nametoindex("lo")))
+        #expect(datagram.destinationAddress == "::1%\(datagram.interfaceIndex)")
     }
 
     @Test func emptyDatagramsCount() throws {

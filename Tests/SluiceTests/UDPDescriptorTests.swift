@@ -18,6 +18,24 @@ import Testing
         let datagram = try socket.readDatagram()
         #expect(text(datagram.data) == "x" && datagram.destinationAddress == "127.0.0.1" && datagram.hopLimit == 64)
         #expect(code { _ = try socket.write("no peer") } == .operation)
+        try peer.send("y", to: port)
+        bench.run(untilPending: socket)
+        #expect(code { _ = try socket.readAll() } == .operation, "read and write are for the peer of a connected socket")
+        #expect(try text(socket.readDatagram().data) == "y")
+    }
+
+    @Test func anUnconnectedDescriptorCanConnect() throws {
+        let bench = try Bench()
+        defer { bench.end() }
+        let raw = try RawDatagrams()
+        let peer = try RawDatagrams()
+        let (number, port) = (raw.descriptor, raw.port)
+        let socket = bench.udpSocket()
+        try socket.setDescriptor(raw.release(), state: .unconnected)
+        try socket.connectToHost("127.0.0.1", port: peer.port)
+        #expect(socket.descriptor == number && socket.localPort == port)
+        #expect(try socket.write("x") == 1)
+        #expect(try peer.receive().sender.port == port)
     }
 
     @Test func aConnectedDescriptorIsTakenOver() throws {

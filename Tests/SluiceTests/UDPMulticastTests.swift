@@ -86,6 +86,30 @@ import Testing
         return nil
     }
 
+    @Test func datagramsComeFromTheChosenInterface() throws {
+        let bench = try Bench()
+        defer { bench.end() }
+        let receiver = bench.udpSocket()
+        try receiver.bind("AnyIPv4")
+        try receiver.joinMulticastGroup("239.255.43.24", interface: "lo")
+        let sender = try bench.boundSocket("AnyIPv4")
+        try sender.setMulticastInterface("lo")
+        try sender.writeDatagram(Array("x".utf8), address: "239.255.43.24", port: receiver.localPort)
+        bench.run(untilPending: receiver)
+        #expect(try receiver.readDatagram().senderAddress == "127.0.0.1")
+    }
+
+    @Test func aConnectedSocketJoinsNoGroup() throws {
+        let bench = try Bench()
+        defer { bench.end() }
+        let peer = try RawDatagrams()
+        let socket = bench.udpSocket()
+        try socket.connectToHost("127.0.0.1", port: peer.port)
+        let log = Recorder(socket)
+        #expect(code { try socket.joinMulticastGroup("239.255.43.25", interface: "lo") } == .operation)
+        #expect(log.errors.count == 1 && socket.state == .connected)
+    }
+
     @Test func mistakesAreErrors() throws {
         let bench = try Bench()
         defer { bench.end() }

@@ -44,7 +44,9 @@ class LeftOut:
             return None
         names = [method, "%s.%s" % (kind, method)]
         if arguments:
-            names += ["%s(%s)" % (name, json.dumps(arguments[0])) for name in list(names)]
+            first = arguments[0]
+            word = first["proxy"]["type"] if isinstance(first, dict) and "proxy" in first else json.dumps(first)
+            names += ["%s(%s)" % (name, word) for name in list(names)]
         return next((self.table[name] for name in names if name in self.table), None)
 
 
@@ -77,6 +79,7 @@ class View:
     kinds: Dict[str, str]
     face: str
     states: List[str] = field(default_factory=list)    # of the event's object, just before each event
+    replayed: List[str] = field(default_factory=list)    # datagram sockets whose events were worked out anew
     alternatives: List[List[Event]] = field(default_factory=list)    # other wanted outcomes that a rule has found
 
     def refresh(self) -> None:
@@ -153,6 +156,8 @@ class Differences:
     def load(cls, document: Path, expected: Path) -> "Differences":
         """Reads the document: the table of calls left out, the headings of the rules, the table of single scenarios."""
         import rules_closing  # noqa: F401 - registers its rules
+        import rules_datagrams  # noqa: F401
+        import rules_descriptors  # noqa: F401
         import rules_options  # noqa: F401
         import rules_order  # noqa: F401
         import rules_servers  # noqa: F401

@@ -26,6 +26,7 @@ class Notice:
     value: int = 0
     error: int = 0
     message: str = ""
+    proxy: Optional[Dict[str, Any]] = None    # the one that asks for credentials; the message is its realm
 
 
 class FaceError(Exception):
@@ -70,6 +71,20 @@ class Face:
     def sys(self, name: str, arguments: List[Any]) -> Any:
         """An operating-system step, in the process that holds the sockets where that matters."""
         return getattr(self.system, name)(*arguments)
+
+    def watch_questions(self, handle: int) -> None:
+        """What a proxy asks for will be answered, by an operation from within the event or soon after it."""
+
+    def watch_incoming(self, handle: int, handler: Callable[[int], None]) -> None:
+        """Has a server hand accepted connections over as descriptors."""
+        raise NotImplementedError
+
+    def hand_over(self, number: int, peer: Any) -> None:
+        """The next operation is given a raw peer's descriptor: announces it, for a face that has to bring it along."""
+
+    def own_number(self, number: Any) -> Any:
+        """The number that a descriptor has where the sockets are."""
+        return number
 
     def close(self) -> None:
         pass

@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import ctypes
 import re
+import urllib.parse
 from ctypes import POINTER, c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_uint8, c_void_p
 from typing import Any, Callable, Dict, List, Optional
 
+import datagrams_c
 import vocabulary
 from face import Face, FaceError, Notice, Outcome, wait_slices
 from vocabulary import Operation
@@ -16,19 +18,24 @@ EVENTS_ALL = 0xFFFFFFFF
 class Event(ctypes.Structure):
     """sluice_event."""
     _fields_ = [("size", c_uint32), ("type", c_int32), ("handle", c_uint64), ("state", c_int32), ("is_open", c_bool),
-                ("reserved", c_uint8 * 3), ("error", c_int32), ("system_error", c_int32), ("value", c_int64), ("message", c_char_p)]
+                ("reserved", c_uint8 * 3), ("error", c_int32), ("system_error", c_int32), ("value", c_int64), ("message", c_char_p),
+                ("name", c_char_p)]
 
 
 CALLBACK = ctypes.CFUNCTYPE(None, POINTER(Event), c_void_p)
+INCOMING = ctypes.CFUNCTYPE(None, c_uint64, c_int32, c_void_p)
 # How the kinds of the dictionary are passed, and what comes back.
 _PARAMETERS = {"int": c_int64, "text": c_char_p, "address": c_char_p, "handle": c_uint64, "byte": c_int32, "openMode": c_int32,
                "protocol": c_int32, "state": c_int32, "bindMode": c_int32, "option": c_int32, "pauseMode": c_int32, "access": c_int32,
-               "error": c_int32, "events": c_uint32}
+               "error": c_int32, "events": c_uint32, "narrow": c_int32, "literal": c_char_p, "interface": c_char_p, "proxy": c_char_p}
 _NARROW = {"port", "descriptor"}    # the integers that the header passes as int32_t
 _RESULTS = {"nothing": c_int32, "success": c_int32, "bool": c_bool, "int": c_int64, "count": c_int64, "text": c_int64, "port": c_int32,
             "descriptor": c_int32, "state": c_int32, "error": c_int32, "type": c_int32, "openMode": c_int32, "pauseMode": c_int32,
             "access": c_int32, "data": c_int64, "all": c_int64, "line": c_int64, "char": c_int32, "value": c_int32, "handle": c_uint64,
-            "newConnection": c_bool}
+            "newConnection": c_bool, "interface": c_int64, "proxy": c_int64}
+_STRINGS = ("text", "interface", "proxy")
+# The operations that concern no object.
+_WITHOUT_HANDLE = ("localServer.removeServer", "proxy.setApplication")
 _READERS = ("data", "all", "line")
 
 
@@ -36,6 +43,24 @@ def function_name(operation: str) -> str:
     """sluice_tcp_socket_create from tcpSocket.create."""
     noun, verb = operation.split(".")
     return "_".join(["sluice"] + [re.sub(r"(?<!^)([A-Z])", r"_\1", word).lower() for word in (noun, verb)])
+
+
+def url_of(proxy: Dict[str, Any]) -> str:
+    """A proxy as the header takes it."""
+    scheme = vocabulary.PROXY_SCHEMES.get(proxy["type"])
+    if scheme is None:
+        return str(proxy["type"]).lower()
+    quoted = [urllib.parse.quote(proxy[word], safe="") for word in ("user", "password") if proxy.get(word)]
+    return "%s://%s%s:%d" % (scheme, ":".join(quoted) + "@" if quoted else "", proxy["host"], proxy["port"])
+
+
+def proxy_of(text: str) -> Dict[str, Any]:
+    """A proxy from how the library shows it."""
+    parts = urllib.parse.urlsplit(text)
+    if not parts.scheme:
+        return {"type": text.capitalize()}
+    name = next(kind for kind, scheme in vocabulary.PROXY_SCHEMES.items() if parts.scheme.startswith(scheme[:5]))
+    return {"type": name, "host": parts.hostname or "", "port": parts.port or 0}
 
 
 class CFace(Face):
@@ -51,6 +76,7 @@ class CFace(Face):
         self.loop = 0
         self.trampoline = CALLBACK(self.called)
         self.failure: Optional[BaseException] = None
+        self.incoming: List[Any] = []
         self.event_name = self.library.sluice_event_name
         self.event_name.restype, self.event_name.argtypes = c_char_p, [c_int32]
         self.last_error = self.library.sluice_last_error
@@ -76,12 +102,13 @@ class CFace(Face):
             name = self.event_name(event.type).decode()
             kind = self.library.sluice_handle_kind(event.handle)
             state, is_open = event.state, bool(event.is_open)
-            if kind in (2, 4):
+            if kind in (2, 3, 4):
                 # What the event carries and what the getters say at this moment must be the same.
                 now = self.library.sluice_socket_state(event.handle), bool(self.library.sluice_socket_is_open(event.handle))
                 if now != (state, is_open):
                     raise FaceError("%s of %x says state %d, open %s; the getters say %d, %s" % ((name, event.handle, state, is_open) + now))
-            self.listener(Notice(event.handle, name, state, is_open, event.value, event.error, (event.message or b"").decode()))
+            proxy = proxy_of((event.name or b"").decode()) if name == "proxyAuthenticationRequired" else None
+            self.listener(Notice(event.handle, name, state, is_open, event.value, event.error, (event.message or b"").decode(), proxy))
         except BaseException as error:  # noqa: B902 - nothing may pass into C
             self.failure = self.failure or error
 
@@ -93,6 +120,19 @@ class CFace(Face):
     def watch(self, handle: int) -> None:
         self.library.sluice_handle_set_callback(handle, self.trampoline, None)
         self.request(vocabulary.SUBSCRIBE, handle, {"events": EVENTS_ALL}, lambda outcome: None)
+
+    def watch_incoming(self, handle: int, handler: Callable[[int], None]) -> None:
+        def called(server: int, descriptor: int, context: Any) -> None:
+            try:
+                handler(descriptor)
+            except BaseException as error:  # noqa: B902 - nothing may pass into C
+                self.failure = self.failure or error
+        trampoline = INCOMING(called)
+        self.incoming.append(trampoline)    # as long as the server lives
+        function = self.library.sluice_server_set_incoming_handler
+        function.argtypes, function.restype = [c_uint64, INCOMING, c_void_p], c_int32
+        if function(handle, trampoline, None) != 0:
+            raise FaceError("no handler for accepted descriptors")
 
     # -- the loop -----------------------------------------------------------------------------------------------------------------------
     def ready(self) -> int:
@@ -117,7 +157,7 @@ class CFace(Face):
         if op.name in self.functions:
             return self.functions[op.name]
         function = getattr(self.library, function_name(op.name))
-        types: List[Any] = [] if op.name.endswith(".removeServer") else [c_uint64]
+        types: List[Any] = [] if op.name in _WITHOUT_HANDLE else [c_uint64]
         for name, kind, _ in op.parameters:
             if kind == "data":
                 types += [c_char_p, c_int64]
@@ -125,7 +165,7 @@ class CFace(Face):
                 continue
             else:
                 types.append(c_int32 if name in _NARROW else _PARAMETERS[kind])
-        if op.result == "text":
+        if op.result in _STRINGS:
             types += [c_void_p, c_size_t]
         elif op.result in _READERS:
             types += [c_void_p, c_int64]
@@ -140,11 +180,19 @@ class CFace(Face):
         return function
 
     def request(self, operation: Operation, handle: int, values: Dict[str, Any], done: Callable[[Outcome], None]) -> None:
+        datagrams = datagrams_c.call(self.library, operation, handle, values)
+        if datagrams is not None and self.library.sluice_handle_kind(handle):
+            outcome = datagrams()
+            self.check()
+            done(outcome)
+            return
         function = self.function(operation)
-        arguments: List[Any] = [] if operation.name.endswith(".removeServer") else [self.ready() if operation.name.endswith(".create") else handle]
+        arguments: List[Any] = [self.ready() if operation.name.endswith(".create") else handle]
+        if operation.name in _WITHOUT_HANDLE:
+            arguments = []
         capacity = 0
         for name, kind, _ in operation.parameters:
-            value = values[name]
+            value = url_of(values[name]) if kind == "proxy" else values[name]
             if kind == "data":
                 arguments += [value, len(value)]
             elif operation.result in _READERS and name == "maxSize":
@@ -159,13 +207,14 @@ class CFace(Face):
         done(outcome)
 
     def call(self, op: Operation, function: Any, arguments: List[Any], handle: int, capacity: int) -> Outcome:
-        if op.result == "text":
+        if op.result in _STRINGS:
             length = function(*arguments, None, 0)
             if length < 0:
                 return Outcome(None, -length)
             buffer = ctypes.create_string_buffer(length + 1)
             function(*arguments, buffer, length + 1)
-            return Outcome(buffer.value.decode())
+            text = buffer.value.decode()
+            return Outcome(proxy_of(text) if op.result == "proxy" else text)
         if op.result in _READERS:
             if op.result == "all" or op.result == "line" and capacity < 0:
                 capacity = max(1, self.library.sluice_socket_bytes_available(handle))

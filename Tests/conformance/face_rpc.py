@@ -4,8 +4,10 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import socket
 import subprocess
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 
 import vocabulary
 from face import Face, FaceError, Notice, Outcome
@@ -26,6 +28,14 @@ _FLAGS: Dict[str, Dict[str, int]] = {
 }
 
 
+@dataclass
+class HandedOver:
+    """A descriptor that the sidecar has been given: who has it there, and its number there as far as it is known."""
+    kind: str
+    handle: int
+    number: int = -1
+
+
 class RPCFace(Face):
     name, handlers, contexts, ahead = "rpc", False, False, True
 
@@ -35,6 +45,10 @@ class RPCFace(Face):
         document = json.loads(subprocess.run([self.path, "--openrpc"], check=True, stdout=subprocess.PIPE).stdout)
         self.methods = {method["name"] for method in document["methods"]}
         self.sidecar: Optional[Sidecar] = None
+        self.to_hand_over: Dict[int, Any] = {}    # descriptors of this process, and the peers that have them
+        self.handed_over: Dict[int, HandedOver] = {}    # by their numbers here
+        self.handing: Set[int] = set()            # those of which it is not known yet
+        self.gone: List[Any] = []                 # those that have just been taken
 
     def provides(self, operation: str) -> bool:
         return (operation if operation != "localServer.listenDescriptor" else "localServer.listen") in self.methods
@@ -51,8 +65,9 @@ class RPCFace(Face):
                 libc = ctypes.CDLL(None)
                 for capability in range(64):
                     libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
-            if step.get("new") == "RawFd":
-                return "a descriptor of this process: face c"
+            arguments = step.get("args") or [None]
+            if isinstance(arguments[0], dict) and "hopLimit" in arguments[0].get("datagram", {}):
+                return "not provided: the hop limit of one datagram: face c"
         return None
 
     # -- the conversation ---------------------------------------------------------------------------------------------------------------
@@ -67,10 +82,15 @@ class RPCFace(Face):
         number = values.get("bytes", 0)
         if name == "stateChanged":
             number = state
-        self.listener(Notice(values["handle"], name, state, bool(values.get("isOpen")), number, values.get("value", 0), values.get("message", "")))
+        self.listener(Notice(values["handle"], name, state, bool(values.get("isOpen")), number, values.get("value", 0),
+                             values.get("realm") or values.get("message", ""), values.get("proxy")))
 
     def watch(self, handle: int) -> None:
         self.ready().request("handle.subscribe", {"handle": handle, "events": "all"}, self.expect_success)
+
+    def watch_questions(self, handle: int) -> None:
+        # Who names the event will answer it.
+        self.ready().request("handle.subscribe", {"handle": handle, "events": vocabulary.SOCKET_SIGNALS}, self.expect_success)
 
     @staticmethod
     def expect_success(result: Any, error: Optional[BaseException]) -> None:
@@ -86,20 +106,66 @@ class RPCFace(Face):
             elif not (operation.result == "line" and value < 0):
                 parameters[name] = value
         method = "localServer.listen" if operation.name == "localServer.listenDescriptor" else operation.name
+        if operation.name == "udpSocket.writeDatagrams":
+            method = "udpSocket.writeDatagram"
+            fields = parameters.pop("datagrams")
+            parameters.update({**fields, **encode_bytes(fields["data"])})
+        descriptor = parameters.get("descriptor")
+        peer = self.to_hand_over.pop(descriptor, None) if isinstance(descriptor, int) else None
 
         def answered(result: Any, error: Optional[BaseException]) -> None:
             if error is None:
+                if peer is not None:
+                    self.gone.append((descriptor, peer, handed))
                 done(_read(operation.result, result))
                 return
             code = getattr(error, "code", None)
             if code is None or int(code) < 0:
                 raise FaceError("%s %s: %s" % (method, json.dumps(parameters)[:200], error))
             done(Outcome(None, int(code)))
-        self.ready().request(method, parameters, answered)
+        handed = HandedOver("socket" if method == "socket.setDescriptor" else "server", handle)
+        self.ready().request(method, parameters, answered, descriptor if peer is not None else None)
+        if peer is not None:
+            self.learn_number(handed)
+
+    # -- descriptors --------------------------------------------------------------------------------------------------------------------
+    def hand_over(self, number: int, peer: Any) -> None:
+        if number in self.handing:
+            self.settle()    # once it is gone it is not handed over again
+        if peer.kind != "closed" and number not in self.handed_over:
+            self.to_hand_over[number] = peer
+            self.handing.add(number)
+
+    def let_go(self, number: int, peer: Any, handed: HandedOver) -> None:
+        """The sidecar has it now, and nobody else shall: its number here stands for nothing from now on, but is not used again."""
+        port = peer.port() if peer.s is not None and peer.s.family != socket.AF_UNIX else 0
+        peer.port = lambda: port
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), number)
+        self.handed_over[number] = handed
+
+    def learn_number(self, handed: HandedOver) -> None:
+        def answered(outcome: Outcome) -> None:
+            handed.number = outcome.value if outcome.error is None else handed.number
+        self.request(vocabulary.METHODS[handed.kind]["socketDescriptor"], handed.handle, {}, answered)
+
+    def own_number(self, number: Any) -> Any:
+        if type(number) is not int or number not in self.handed_over:
+            return number
+        handed = self.handed_over[number]
+        self.settle()
+        if handed.number < 0:
+            # An unconnected socket does not tell.
+            self.learn_number(handed)
+            self.settle()
+        return handed.number
 
     def settle(self) -> None:
         if self.sidecar is not None:
             self.sidecar.settle()
+        self.handing.clear()
+        while self.gone:
+            self.let_go(*self.gone.pop())
 
     def run(self, milliseconds: float, condition: Optional[Callable[[], bool]] = None) -> bool:
         return self.ready().run(milliseconds, condition)
@@ -110,6 +176,7 @@ class RPCFace(Face):
             return self.ready().limit_descriptors(*arguments)
         if name == "unlimitFds":
             return self.ready().unlimit_descriptors()
+        arguments = [self.own_number(a) for a in arguments] if name in ("fdOpen", "fdBlocking", "fdCloexec", "getsockopt") else arguments
         if name in ("fdOpen", "fdBlocking", "fdCloexec"):
             flags = self.ready().descriptor_flags(arguments[0])
             if name == "fdOpen":
@@ -159,6 +226,8 @@ def _read(kind: str, value: Any) -> Outcome:
         return Outcome([value["available"], value["timedOut"]])
     if kind == "char" and value is None:
         return Outcome(None, vocabulary.ERRORS["TemporaryError"])
-    if kind == "text":
+    if kind in ("text", "interface"):
         return Outcome(value or "")
+    if kind in ("datagram", "senderDatagram"):
+        return Outcome({**value, "data": decode_bytes(value)})
     return Outcome(value)

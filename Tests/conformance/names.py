@@ -60,7 +60,7 @@ class Names:
         if op is None:
             raise ValueError("unknown method %s" % text)
         outcome = self.face.ask(op, target.handle, vocabulary.arguments(op, method, arguments or []))
-        if outcome.error is not None and op.result not in ("success", "count", "data", "all", "line", "char", "value"):
+        if outcome.error is not None and op.result not in vocabulary.FAILURES_ARE_VALUES:
             return None
         value = vocabulary.printed(op.result, target.kind, outcome.value, outcome.error, bool(arguments))
         if op.result == "descriptor":
@@ -88,6 +88,10 @@ class Names:
                 return self.saved[name] if name in self.saved else self.target(name)
             return re.sub(r"\$\{([^}]*)\}", self.filled, value)
         if isinstance(value, dict):
+            if "proxy" in value:
+                return {"proxy": {k: self.resolve(v) for k, v in value["proxy"].items()}}
+            if "datagram" in value:
+                return {"datagram": {k: self.resolve(v) for k, v in value["datagram"].items()}}
             if "addr" in value:
                 return vocabulary.ADDRESSES.get(value["addr"], value["addr"])
             if set(value) & _BYTES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional
 
 import vocabulary
+from datagram_model import datagram_sockets
 from differences import Event, View, is_call, rule
 from rules_order import made_signal, set_values
 
@@ -166,10 +167,29 @@ def _unbuffered(view: View, name: str) -> bool:
     return any(e["obj"] == name and is_call(e, "connectToHost") and "Unbuffered" in str(e["args"][2:3]) for e in view.events)
 
 
+def _datagram_abort(view: View) -> None:
+    """A datagram socket's attempt goes on inside the same call."""
+    for name in datagram_sockets(view):
+        ended = [e["step"] for e in view.events if e["obj"] == name and is_call(e, "abort")
+                 and e.get("within") in (name + ".hostFound", name + ".stateChanged")]
+        for i, event in enumerate(view.events):
+            if event["obj"] == name and event["step"] in ended and event.get("in") == name + ".connectToHost" \
+                    and (view.is_signal(i, "stateChanged", "ConnectedState") or view.is_signal(i, "connected")):
+                event["_gone"] = True
+                for j in view.later(i, name):
+                    if view.is_signal(j, "stateChanged") and not view.events[j]["args"] == ["ConnectedState"]:
+                        break
+                    set_values(view.events[j], {"state": "UnconnectedState", "isValid": False, "socketDescriptor": -1, "localAddress": "",
+                                                "localPort": 0, "peerAddress": "", "peerPort": 0})
+    view.events[:] = [e for e in view.events if not e.get("_gone")]
+    view.refresh()
+
+
 @rule("abort-stops-everything")
 def abort_stops_everything(view: View) -> None:
     """abort stops an attempt in any handler: nothing is connected afterwards, and no connection reaches the server."""
     view.events[:] = [e for i, e in enumerate(view.events) if not (view.is_signal(i, "connected") and e["state"] == "UnconnectedState")]
+    _datagram_abort(view)
     for i, event in enumerate(view.events):
         inside = [event["obj"] + ".hostFound", event["obj"] + ".stateChanged"]
         if event["ev"] != "call" or event["name"] != "abort" or event.get("within") not in inside:
@@ -190,7 +210,9 @@ def abort_stops_everything(view: View) -> None:
 
 @rule("bound-close-is-no-disconnect")
 def bound_close_is_no_disconnect(view: View) -> None:
-    """Closing a socket that is only bound emits neither ClosingState nor disconnected: nothing was connected."""
+    """Closing a socket that is only bound emits no disconnected: nothing was connected. TCP is not in ClosingState either; UDP is, as it
+    may still have something to send."""
+    sockets = datagram_sockets(view)
     i = 0
     while i < len(view.events):
         event = view.events[i]
@@ -198,7 +220,9 @@ def bound_close_is_no_disconnect(view: View) -> None:
             later = [j for j in view.later(i, event["obj"]) if view.is_signal(j, "disconnected")]
             if later:
                 del view.events[later[0]]
-            del view.events[i]
+            if event["obj"] not in sockets:
+                del view.events[i]
+                view.refresh()
+                continue
             view.refresh()
-            continue
         i += 1

@@ -152,22 +152,3 @@ def local_server_files(view: View) -> None:
             replaced.pop(name, None)
         elif name in replaced:
             set_values(event, {"isListening": True, "serverError": replaced[name], "errorString": "" if replaced[name] == "NoError" else "some text"})
-
-
-@rule("descriptors-are-checked")
-def descriptors_are_checked(view: View) -> None:
-    """A server takes only a descriptor that listens."""
-    kinds: Dict[str, Event] = {s["as"]: s for s in view.scenario["steps"] if s.get("new") == "RawFd"}
-    refused: List[str] = []
-    for i, event in enumerate(view.events):
-        if view.kinds.get(event["obj"]) in _SERVERS and is_call(event, "setSocketDescriptor") and event["ret"] is True:
-            source = str(event["args"][0]).strip("$").split(".")[0]
-            if source in kinds and not kinds[source]["kind"].endswith("Listening"):
-                event["ret"] = False
-                refused.append(event["obj"])
-        elif event["obj"] in refused:
-            set_values(event, {"isListening": False, "serverError": "UnsupportedSocketOperationError", "errorString": "some text",
-                               "socketDescriptor": -1, "serverPort": 0, "serverAddress": ""})
-    for i in range(len(view.events) - 1, -1, -1):
-        if view.events[i]["obj"] in refused and view.events[i]["ev"] == "signal":
-            del view.events[i]

@@ -3,8 +3,9 @@ from __future__ import annotations
 
 from typing import Dict, List
 
+from datagram_model import datagram_sockets
 from differences import View, is_call, rule
-from rules_order import set_values, values_of
+from rules_order import made_signal, set_values, values_of
 
 _LIVE = ("ConnectedState", "ClosingState", "BoundState")
 
@@ -41,11 +42,14 @@ def failed_connect_leaves_no_address(view: View) -> None:
 @rule("is-valid")
 def is_valid(view: View) -> None:
     """isValid is true while there is a live descriptor, and only then."""
+    virtual: Dict[str, bool] = {}    # a state that was only set
     for i, event in enumerate(view.events):
+        if is_call(event, "setSocketState", "connectToHost", "bind", "setSocketDescriptor"):
+            virtual[event["obj"]] = event["name"] == "setSocketState"
         if view.kinds.get(event["obj"]) not in ("socket", "local") or event["ev"] not in ("get", "snapshot"):
             continue
         state = event["values"].get("state", view.states[i]) if event["ev"] == "snapshot" else view.states[i]
-        set_values(event, {"isValid": state in _LIVE})
+        set_values(event, {"isValid": state in _LIVE and not virtual.get(event["obj"], False)})
 
 
 @rule("error-is-cleared")
@@ -60,6 +64,9 @@ def error_is_cleared(view: View) -> None:
             group[name] = "wait" if event["args"] == ["SocketTimeoutError"] else event["in"].split(".")[-1]
         elif event["ev"] == "signal" and event["name"] == "stateChanged" and event["args"] == ["ConnectedState"]:
             cleared[name] = group.get(name) in ("connectToHost", "connectToServer")
+        elif event["ev"] == "signal" and event["name"] == "stateChanged" and event["args"] == ["BoundState"] \
+                and event["in"] == name + ".writeDatagram":
+            cleared[name] = group.get(name) in ("bind", "connectToHost", "loop")
         elif event["ev"] == "call":
             if event["name"] == "listen":
                 if event["ret"]:
@@ -70,7 +77,7 @@ def error_is_cleared(view: View) -> None:
                 group[name], cleared[name] = "wait", False
             elif event["name"].startswith("waitFor") and event["ret"] in (True, [True, False]) and group.get(name) == "wait":
                 cleared[name] = True
-            elif event["name"] == "bind" and event["ret"] and group.get(name) == "bind":
+            elif event["name"] == "bind" and event["ret"] and group.get(name) in ("bind", "connectToHost", "loop"):
                 cleared[name] = True
         elif cleared.get(name):
             set_values(event, {"error": "NoError", "serverError": "NoError", "errorString": ""})
@@ -92,6 +99,8 @@ def connect_arguments(view: View) -> None:
                 why[name] = "EmptyHostNameError"
             elif arguments[1] == 0:
                 why[name] = "PortNumberOutOfRangeError"
+                if name in datagram_sockets(view):
+                    _not_connected(view, i, why.pop(name))
                 drop += [j for j in range(i) if view.events[j]["obj"] == name and view.events[j]["step"] == event["step"]
                          and (view.is_signal(j, "hostFound") or view.is_signal(j, "stateChanged", "ConnectingState"))]
         elif name in why:
@@ -103,6 +112,32 @@ def connect_arguments(view: View) -> None:
                 set_values(event, {"error": why[name]})
     for j in reversed(drop):
         del view.events[j]
+
+
+def _not_connected(view: View, index: int, error: str) -> None:
+    """A datagram socket that is not connected after all: it is told in the next turn of the loop, and stays as it is."""
+    call = view.events[index]
+    name = call["obj"]
+    gone = [j for j in range(index) if view.events[j]["obj"] == name and view.events[j]["step"] == call["step"]
+            and view.events[j]["ev"] == "signal" and not view.is_signal(j, "stateChanged", "HostLookupState")]
+    for j in gone:
+        view.events[j]["_gone"] = True
+    steps = view.scenario["steps"]
+    turn = next((n for n in range(call["step"] + 1, len(steps)) if {"pump", "until", "untilValue"} & set(steps[n])), len(steps))
+    place = next((j for j in view.later(index, name) if view.events[j]["step"] >= turn), None)
+    for j in view.later(index, name):
+        if place is not None and j >= place:
+            values = {"state": "UnconnectedState", "error": error, "errorString": "some text"}
+        else:
+            values = {"state": "HostLookupState"}
+        set_values(view.events[j], {**values, "peerAddress": "", "peerPort": 0, "localAddress": "", "localPort": 0, "isValid": False,
+                                    "socketDescriptor": -1})
+    like = {"obj": name, "step": turn}
+    place = len(view.events) if place is None else place
+    view.events[place:place] = [made_signal(like, "stateChanged", "UnconnectedState", True, "loop", "UnconnectedState"),
+                                made_signal(like, "errorOccurred", "UnconnectedState", True, "loop", error)]
+    view.events[:] = [e for e in view.events if not e.get("_gone")]
+    view.refresh()
 
 
 @rule("refused-is-operation-error")
@@ -184,8 +219,42 @@ def refused_write_is_a_value(view: View) -> None:
         elif is_call(event, "connectToHost", "connectToServer"):
             last.pop(name, None)
             refused[name] = False
-        elif is_call(event, "write") and event["ret"] == -1 and view.states[i] == "UnconnectedState":
+        elif is_call(event, "write") and event["ret"] == -1 and view.states[i] in ("UnconnectedState", "HostLookupState", "ConnectingState"):
             refused[name] = True
         elif refused.get(name):
             if values_of(event).get("error", "UnknownSocketError") == "UnknownSocketError":
                 set_values(event, {"error": last.get(name, "NoError"), "errorString": "some text" if name in last else ""})
+
+
+_SETTERS = {"setPeerName": "peerName", "setPeerAddress": "peerAddress", "setPeerPort": "peerPort", "setLocalAddress": "localAddress",
+            "setLocalPort": "localPort", "setSocketError": "error", "setErrorString": "errorString"}
+
+
+@rule("setters-are-for-virtual-sockets")
+def setters_are_for_virtual_sockets(view: View) -> None:
+    """What a socket with a connection of its own shows is its own: nothing can be set over it."""
+    real: Dict[str, Dict[str, object]] = {}
+    untouched: Dict[str, Dict[str, object]] = {}
+    for i, event in enumerate(view.events):
+        name = event["obj"]
+        if is_call(event, "setSocketState"):
+            real.pop(name, None)
+        elif is_call(event, "connectToHost"):
+            host, port = event["args"][0], str(event["args"][1])
+            label = port[1:].split(".")[0] if port.startswith("$") else None
+            real[name] = {"peerName": host, "error": "NoError", "errorString": "", "localPort": "<port:%s>" % name,
+                          "peerPort": "<port:%s>" % label if label else event["args"][1],
+                          **({"peerAddress": host, "localAddress": host} if host in ("127.0.0.1", "::1") else {})}
+            untouched[name] = {}
+        elif view.is_signal(i, "stateChanged", "UnconnectedState"):
+            real.pop(name, None)
+        elif view.is_signal(i, "errorOccurred"):
+            untouched.get(name, {}).pop("error", None)
+            untouched.get(name, {}).pop("errorString", None)
+        elif name in real and view.states[i] == "ConnectedState":
+            if event["ev"] == "call" and event["name"] in _SETTERS:
+                word = _SETTERS[event["name"]]
+                if word in real[name]:
+                    untouched[name][word] = real[name][word]
+            else:
+                set_values(event, dict(untouched[name]))

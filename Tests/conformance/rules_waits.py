@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional
 
 import vocabulary
+from datagram_model import datagram_sockets
 from differences import Event, View, is_call, rule
 from rules_order import made_signal, set_values
 
@@ -33,20 +34,43 @@ def stays(view: View, index: int, values: Dict[str, Any]) -> None:
         set_values(event, values)
 
 
+def error_stays(view: View, index: int) -> None:
+    """An error that is not told after all: the one before it stays."""
+    name = view.events[index]["obj"]
+    before = [e["args"][0] for e in view.events[:index] if e["obj"] == name and e["ev"] == "signal" and e["name"] == "errorOccurred"]
+    values = {"error": before[-1], "errorString": "some text"} if before else {"error": "NoError", "errorString": ""}
+    for i in view.later(index, name):
+        if view.is_signal(i, "errorOccurred"):
+            return
+        set_values(view.events[i], values)
+
+
 @rule("wait-in-bound-state")
 def wait_in_bound_state(view: View) -> None:
-    """A wait of a bound socket that does not connect is false at once, and the socket stays bound."""
+    """A wait of a bound socket that does not connect is false at once, and the socket stays bound. UDP can wait for datagrams."""
+    sockets = datagram_sockets(view)
     i = 0
     while i < len(view.events):
         event = view.events[i]
         if event["ev"] == "call" and event["name"] in WAITS and view.kinds.get(event["obj"]) == "socket":
             raised = signals_of(view, i)
-            if raised and view.states[raised[0]] == "BoundState" and any(view.is_signal(j, "stateChanged", "UnconnectedState") for j in raised):
+            if event["obj"] in sockets and event["name"] == "waitForReadyRead":
+                i += 1
+                continue
+            if event["obj"] in sockets and event["name"] == "waitForDisconnected" and view.states[i] == "BoundState":
+                for j in reversed(raised):
+                    error_stays(view, j)
+                    del view.events[j]
+                    i -= 1
+                if "elapsedOk" in event:
+                    event["elapsedOk"] = view.scenario["steps"][event["step"]]["elapsed"][0] == 0
+                view.refresh()
+            elif raised and view.states[raised[0]] == "BoundState" and any(view.is_signal(j, "stateChanged", "UnconnectedState") for j in raised):
                 event["ret"] = False
                 for j in reversed(raised):
                     del view.events[j]
                 i -= len(raised)
-                stays(view, i, {"state": "BoundState", "error": "NoError", "errorString": ""})
+                stays(view, i, {"state": "BoundState", "error": "NoError", "errorString": "", "socketDescriptor": "<fd>", "isValid": True})
                 view.refresh()
         i += 1
 

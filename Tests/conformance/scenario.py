@@ -26,6 +26,7 @@ class Player(Names):
         super().__init__(face, record, dropped)
         self.scenario, self.left_out = scenario, left_out
         self.handlers: Dict[Any, List[Dict[str, Any]]] = {}
+        self.has_datagrams = any(s.get("new") == "UdpSocket" or s.get("type") == "UdpSocket" for s in scenario["steps"])
         self.context = ["loop"]
         self.deleting = ""
         self.awaited: Optional[Callable[[], bool]] = None    # what an `until` waits for
@@ -51,6 +52,8 @@ class Player(Names):
             fields["args"] = [vocabulary.error_name(notice.error, kind)]
         elif notice.name == "bytesWritten":
             fields["args"] = [notice.value]
+        elif notice.name == "proxyAuthenticationRequired":
+            fields["args"] = [vocabulary.printed_proxy(notice.proxy), {"realm": notice.message, "user": ""}]
         if kind in ("socket", "local"):
             if self.deleting == name:
                 fields["state"] = "<destroyed>"
@@ -66,6 +69,8 @@ class Player(Names):
         for handler in list(self.handlers.get(key, [])):
             if handler.get("once"):
                 self.handlers[key].remove(handler)
+            if "authenticate" in handler:
+                self.face.request(vocabulary.METHODS["socket"]["authenticateProxy"], notice.handle, handler["authenticate"], lambda outcome: None)
             self.steps(handler.get("do", []), "%s.%s" % key)
         self.depth -= 1
         if self.awaited is not None and self.reached is None and not self.depth and self.awaited():
@@ -127,6 +132,10 @@ class Player(Names):
         elif "on" in step:
             name, signal = step["on"].split(".")
             self.handlers.setdefault((name, signal), []).append(step)
+            if "authenticate" in step:
+                self.face.watch_questions(self.target(name).handle)
+        elif "applicationProxy" in step:
+            self.face.ask(vocabulary.APPLICATION_PROXY, 0, {"proxy": vocabulary.argument("proxy", self.resolve(step["applicationProxy"]))})
 
     def step_new(self, step: Dict[str, Any], where: Dict[str, str]) -> None:
         name, new = step["as"], step["new"]
@@ -134,13 +143,22 @@ class Player(Names):
             options = {k: self.deep(v) for k, v in step.items() if k not in ("new", "as")}
             self.face.settle()
             self.add(name, Target("peer", peer=peers.PEERS[new](self.pump, **options)))
-            self.learn_ports()
+            if new != "RawFd":    # whose port it is depends on who is given it
+                self.learn_ports()
             return
-        kind, noun = vocabulary.KINDS[new]
+        kind, noun = vocabulary.kind_and_noun(step)
         outcome = self.face.ask(vocabulary.CREATE[noun], 0)
         if outcome.error is not None:
             raise FaceError("%s.create failed: error %d" % (noun, outcome.error))
         self.add(name, Target(kind, outcome.value))
+        if "incomingConnection" in step:
+            self.face.watch_incoming(outcome.value, lambda descriptor: self.incoming(name, step["incomingConnection"], descriptor))
+
+    def incoming(self, name: str, steps: List[Dict[str, Any]], descriptor: int) -> None:
+        """A server hands over a descriptor: the steps that stand for its incomingConnection."""
+        self.saved["descriptor"] = descriptor
+        self.record.add(name, "virtual", name="incomingConnection", args=["<fd>"])
+        self.steps(steps, name + ".incomingConnection")
 
     def step_call(self, step: Dict[str, Any], where: Dict[str, str]) -> None:
         name, method = step["call"].split(".")
@@ -156,9 +174,13 @@ class Player(Names):
         if method in ("listen", "close", "setSocketDescriptor"):
             self.server_ports.pop(name, None)
         resolved = [self.resolve(a) for a in raw]
+        if raw and str(raw[0]).endswith(".fd"):
+            self.face.hand_over(resolved[0], self.target(raw[0][1:].split(".")[0]).peer)
         if method in ("connectToServer", "open") and (not raw or raw[0] in vocabulary.OPEN_MODE):
             resolved.insert(0, self.getter(name + ".serverName"))
         values = vocabulary.arguments(op, method, [a.handle if isinstance(a, Target) else a for a in resolved])
+        if method in ("close", "abort", "disconnectFromHost") and self.has_datagrams:
+            self.learn_ports()    # a raw peer may be asked later who had sent a datagram
         step_number = self.record.step
         accepted: Optional[Target] = None
         if op.result == "handle":
@@ -252,7 +274,10 @@ class Player(Names):
         arguments = [self.resolve(a) for a in raw]
         self.face.settle()
         start = time.monotonic()
-        value = getattr(target.peer, method)(*arguments)
+        try:
+            value = getattr(target.peer, method)(*arguments)
+        except OSError:
+            value = None    # there is nobody whom it could do that to
         elapsed = (time.monotonic() - start) * 1000
         if "as" in step and value is not None:
             if type(value).__module__ == "peers":
@@ -273,6 +298,7 @@ class Player(Names):
         if mode == "first":
             return value[0]
         if mode == "sign":
+            value = value.number if isinstance(value, Port) else value
             return None if value is None else ">0" if value > 0 else "0" if value == 0 else "<0"
         return value
 
@@ -293,7 +319,7 @@ class Player(Names):
     def step_check(self, step: Dict[str, Any], where: Dict[str, str]) -> None:
         name, method = step["check"].split(".")
         value = self.getter(step["check"], [self.resolve(a) for a in step.get("args", [])])
-        ok = _COMPARISONS[step["op"]](value, self.resolve(step["value"]))
+        ok = _COMPARISONS[step["op"]](value, self.face.own_number(self.resolve(step["value"])))
         self.record.add(name, "check", name=method, op=step["op"], against=step["value"], ok=ok, **where)
 
     def step_snapshot(self, step: Dict[str, Any], where: Dict[str, str]) -> None:

@@ -11,11 +11,12 @@ import os
 import resource
 import select
 import signal
+import socket
 import sys
 import termios
 import time
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional, Set
+from typing import Any, Callable, List, Mapping, Optional, Set, Tuple
 
 from face import FaceError
 
@@ -53,6 +54,7 @@ class Sidecar:
         self.connection, self.process = start_sidecar(path, OPTIONS)
         self.connection.setblocking(False)
         self.outgoing = bytearray()
+        self.attached: List[Tuple[int, int]] = []    # where in that descriptors go along, and which
         self.between_lines = True
         self.kept_back = 0    # how much of it, at its end, must wait
         self.open = 0
@@ -84,13 +86,16 @@ class Sidecar:
             self.held = False
 
     # -- requests -----------------------------------------------------------------------------------------------------------------------
-    def request(self, method: str, parameters: Mapping[str, Any], done: Callable[[Any, Optional[BaseException]], None]) -> None:
-        """Notes a request; it is sent by `settle`."""
+    def request(self, method: str, parameters: Mapping[str, Any], done: Callable[[Any, Optional[BaseException]], None],
+                descriptor: Optional[int] = None) -> None:
+        """Notes a request, and the descriptor that goes along with it; `settle` sends them."""
         def answered(result: Any, error: Optional[BaseException]) -> None:
             self.open -= 1
             done(result, error)
         self.open += 1
         _, line = self.channel.request(method, parameters, lambda value: value, Answer(answered))
+        if descriptor is not None:
+            self.attached.append((len(self.outgoing), descriptor))
         self.outgoing += line
 
     def settle(self) -> None:
@@ -131,12 +136,17 @@ class Sidecar:
     def send(self) -> None:
         """Sends as much as fits and may be sent."""
         while len(self.outgoing) > self.kept_back:
+            # A descriptor goes with the first byte of its request.
+            due = [number for place, number in self.attached if place == 0]
+            end = next((place for place, _ in self.attached if place > 0), len(self.outgoing))
+            piece = bytes(self.outgoing[:min(PIECE, end, len(self.outgoing) - self.kept_back)])
             try:
-                sent = self.connection.send(self.outgoing[:min(PIECE, len(self.outgoing) - self.kept_back)])
+                sent = socket.send_fds(self.connection, [piece], due) if due else self.connection.send(piece)
             except BlockingIOError:
                 return
             self.between_lines = self.outgoing[sent - 1] == NEWLINE
             del self.outgoing[:sent]
+            self.attached = [(place - sent, number) for place, number in self.attached if place > 0]
 
     def send_head(self) -> None:
         """Has the process take in all but the end of what is to be sent, which is too much to be met at once."""

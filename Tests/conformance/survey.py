@@ -61,9 +61,7 @@ def survey(scenario: Dict[str, Any], provides: Callable[[str], bool], handlers: 
                 return
             if new not in vocabulary.KINDS:
                 return fail("unknown object: %s" % new)
-            kind, noun = vocabulary.KINDS[new]
-            if new == "AbstractSocket":
-                noun = {"UdpSocket": "udpSocket"}.get(step.get("type", ""), noun)
+            kind, noun = vocabulary.kind_and_noun(step)
             kinds[step["as"]] = kind
             if not provides(noun + ".create"):
                 needs.dropped.add(step["as"])
@@ -84,9 +82,9 @@ def survey(scenario: Dict[str, Any], provides: Callable[[str], bool], handlers: 
                 obj, name = text.split(".")
                 method(obj, name, step.get("args", []), "get" in step)
         elif "on" in step:
-            if not handlers:
+            if not handlers and (step.get("do") or "authenticate" not in step):
                 fail("steps inside a handler: face c")
-            if "authenticate" in step:
+            if "authenticate" in step and not provides("socket.authenticateProxy"):
                 fail("not provided: socket.authenticateProxy")
             steps(step.get("do", []))
         elif "sys" in step:
@@ -97,6 +95,8 @@ def survey(scenario: Dict[str, Any], provides: Callable[[str], bool], handlers: 
         elif "applicationProxy" in step:
             if not provides("proxy.setApplication"):
                 fail("not provided: proxy.setApplication")
+            elif left_out("-", "applicationProxy", [step["applicationProxy"]]):
+                fail("applicationProxy is left out")
         elif not {"note", "snapshot", "until", "pump", "delete"} & set(step):
             fail("unknown step: %s" % ", ".join(sorted(step)))
 

@@ -127,14 +127,43 @@ class Rules(unittest.TestCase):
                     used.update(applied)
         # These concern scenarios of the same kinds that are not among the recorded ones.
         self.assertLessEqual(set(RULES) - used, {
-            "local-disconnect-is-remembered", "pause-acts-at-once", "local-server-files", "descriptors-are-checked",
-            "bound-close-is-no-disconnect", "local-descriptor", "rpc-others-do-not-rest", "rpc-waits-know-what-they-missed"})
+            "local-disconnect-is-remembered", "pause-acts-at-once", "local-server-files", "local-descriptor", "rpc-others-do-not-rest",
+            "rpc-waits-know-what-they-missed", "details-of-both-families", "bound-descriptor-stays-bound", "setters-are-for-virtual-sockets",
+            "unbuffered-descriptor", "udp-disconnect-is-remembered",
+            "bytes-written-is-not-recursive", "datagram-errors-do-not-stick"})
 
     def test_local_connect_order(self) -> None:
         (objects, applied), = wanted("local_connect_not_found")
         self.assertEqual(applied[0], "local-connect-order")
         signals = [(e["name"], e["state"]) for e in objects["c"] if e["ev"] == "signal"]
         self.assertEqual(signals, [("stateChanged", "ConnectingState"), ("stateChanged", "UnconnectedState"), ("errorOccurred", "UnconnectedState")])
+
+    def test_datagrams_are_read_one_by_one(self) -> None:
+        (objects, applied), = wanted("udp_connected_readline_peek")
+        self.assertIn("datagram-borders-are-kept", applied)
+        results = [e["ret"] for e in objects["q"] if e["ev"] == "call" and e["name"] in ("peek", "readLine", "readAll")]
+        self.assertEqual(results, [{"utf8": "ab"}, {"utf8": "ab\n"}, {"utf8": "cd\n"}, {"utf8": "second"}])
+        sizes = [e["value"] for e in objects["q"] if e["ev"] == "get" and e["name"] == "bytesAvailable"]
+        self.assertEqual(sizes, [6, 6, 3])
+
+    def test_errors_of_earlier_datagrams_are_told(self) -> None:
+        (objects, applied), = wanted("udp_connected_refused", "rpc")
+        self.assertIn("icmp-errors-are-told", applied)
+        told = [e["args"][0] for e in objects["q"] if e["ev"] == "signal" and e["name"] == "errorOccurred"]
+        self.assertEqual(told, ["ConnectionRefusedError", "ConnectionRefusedError", "TemporaryError"])
+        self.assertFalse([e for e in objects["q"] if e["ev"] == "signal" and e["name"] == "readyRead"])
+
+    def test_a_datagram_to_nobody_binds_nothing(self) -> None:
+        (objects, applied), = wanted("udp_null_address")
+        self.assertEqual(applied, ["destinations-are-checked"])
+        self.assertEqual([e.get("ret") for e in objects["b"] if e["ev"] == "call"], [-1])
+        self.assertEqual([e["value"] for e in objects["b"] if e["ev"] == "get"], ["InvalidArgumentError", "UnconnectedState", ""])
+
+    def test_a_refused_descriptor_changes_nothing(self) -> None:
+        (objects, _), = wanted("fd_set_invalid")
+        self.assertEqual({e["args"][0] for e in objects["c"] if e["ev"] == "signal"}, {"UnsupportedSocketOperationError"})
+        self.assertEqual({e["ret"] for e in objects["c"] if e["ev"] == "call"}, {False})
+        self.assertEqual({e["value"] for e in objects["c"] if e["ev"] == "get" and e["name"] == "state"}, {"UnconnectedState"})
 
     def test_time_outs_are_told_once(self) -> None:
         (objects, _), = wanted("wait_connected_zero")

@@ -6,6 +6,9 @@ the values Connected and User.  This file holds that dictionary and nothing else
 from __future__ import annotations
 
 import base64
+import ipaddress
+import re
+import socket
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -48,6 +51,9 @@ SNAPSHOTS = {
     "localserver": ["isListening", "serverName", "fullServerName", "serverError", "errorString", "hasPendingConnections",
                     "maxPendingConnections", "listenBacklogSize", "socketDescriptor", "socketOptions"],
 }
+# The types of proxies, and the words by which a URL says them. The reference's types for caches have none: LeftOut names them.
+PROXIES = {"DefaultProxy": "Default", "Socks5Proxy": "Socks5", "NoProxy": "None", "HttpProxy": "Http"}
+PROXY_SCHEMES = {"Socks5": "socks5h", "Http": "http"}
 # Scenario class -> (kind, noun that creates it, noun of what its pending connections are).
 KINDS = {"TcpSocket": ("socket", "tcpSocket"), "LocalSocket": ("local", "localSocket"), "TcpServer": ("server", "tcpServer"),
          "LocalServer": ("localserver", "localServer"), "UdpSocket": ("socket", "udpSocket"), "AbstractSocket": ("socket", "tcpSocket")}
@@ -75,11 +81,11 @@ REQUIRED = object()
 def _operation(name: str, result: str, *parameters: str) -> Operation:
     out = []
     for text in parameters:
-        head, _, default = text.partition("=")
+        head, equals, default = text.partition("=")
         word, _, kind = head.partition(":")
         value: Any = REQUIRED
-        if default:
-            value = default if kind in ("text", "address") else int(default)
+        if equals:
+            value = default if kind in ("text", "address", "interface") else int(default)
         out.append((word, kind, value))
     return Operation(name, tuple(out), result)
 
@@ -136,16 +142,30 @@ _COMMON = {
     "pauseMode": _operation("socket.pauseMode", "pauseMode"),
     "setPauseMode": _operation("socket.setPauseMode", "nothing", "pauseMode:pauseMode"),
     "resume": _operation("socket.resume", "nothing"),
-    "setLocalAddress": _operation("socket.setLocalAddress", "nothing", "address:address"),
-    "setLocalPort": _operation("socket.setLocalPort", "nothing", "port:int"),
-    "setPeerAddress": _operation("socket.setPeerAddress", "nothing", "address:address"),
-    "setPeerPort": _operation("socket.setPeerPort", "nothing", "port:int"),
-    "setPeerName": _operation("socket.setPeerName", "nothing", "name:text"),
-    "setSocketState": _operation("socket.setState", "nothing", "state:state"),
-    "setSocketError": _operation("socket.setError", "nothing", "error:error"),
-    "setErrorString": _operation("socket.setErrorString", "nothing", "text:text"),
+    "setLocalAddress": _operation("socket.setLocalAddress", "nothing", "value:address"),
+    "setLocalPort": _operation("socket.setLocalPort", "nothing", "value:narrow"),
+    "setPeerAddress": _operation("socket.setPeerAddress", "nothing", "value:address"),
+    "setPeerPort": _operation("socket.setPeerPort", "nothing", "value:narrow"),
+    "setPeerName": _operation("socket.setPeerName", "nothing", "value:text"),
+    "setSocketState": _operation("socket.setState", "nothing", "value:state"),
+    "setSocketError": _operation("socket.setError", "nothing", "value:error"),
+    "setErrorString": _operation("socket.setErrorString", "nothing", "value:text"),
     "setProxy": _operation("socket.setProxy", "nothing", "proxy:proxy"),
     "proxy": _operation("socket.proxy", "proxy"),
+    "authenticateProxy": _operation("socket.authenticateProxy", "nothing", "user:text", "password:text"),
+}
+# The methods of datagram sockets.
+_DATAGRAMS = {
+    "hasPendingDatagrams": _operation("udpSocket.hasPendingDatagrams", "bool"),
+    "pendingDatagramSize": _operation("udpSocket.pendingDatagramSize", "int"),
+    "readDatagram": _operation("udpSocket.readDatagram", "senderDatagram", "maxSize:int"),
+    "receiveDatagram": _operation("udpSocket.readDatagram", "datagram", "maxSize:int=-1"),
+    "writeDatagram": _operation("udpSocket.writeDatagram", "count", "data:data", "address:literal", "port:int"),
+    "writeDatagramObject": _operation("udpSocket.writeDatagrams", "datagramSize", "datagrams:datagram"),
+    "joinMulticastGroup": _operation("udpSocket.joinMulticastGroup", "success", "group:literal", "interface:interface="),
+    "leaveMulticastGroup": _operation("udpSocket.leaveMulticastGroup", "success", "group:literal", "interface:interface="),
+    "multicastInterface": _operation("udpSocket.multicastInterface", "interface"),
+    "setMulticastInterface": _operation("udpSocket.setMulticastInterface", "nothing", "interface:interface"),
 }
 _LOCAL = {**_COMMON,
           "connectToServer": _operation("localSocket.connectToServer", "nothing", "name:text", _MODE),
@@ -179,7 +199,7 @@ _SERVER = {
     "proxy": _operation("server.proxy", "proxy"),
 }
 METHODS: Dict[str, Dict[str, Operation]] = {
-    "socket": _COMMON,
+    "socket": {**_COMMON, **_DATAGRAMS},
     "local": _LOCAL,
     "server": {**_SERVER, "listen": _operation("tcpServer.listen", "success", "address:address=any", "port:int=0")},
     "localserver": {**_SERVER,
@@ -195,12 +215,21 @@ CREATE = {noun: _operation(noun + ".create", "handle") for _, noun in KINDS.valu
 DESTROY = _operation("handle.destroy", "nothing")
 SUBSCRIBE = _operation("handle.subscribe", "nothing", "events:events")
 INCOMING = _operation("server.setIncomingHandler", "nothing")
+APPLICATION_PROXY = _operation("proxy.setApplication", "nothing", "proxy:proxy")
+
+
+def kind_and_noun(step: Dict[str, Any]) -> Tuple[str, str]:
+    """The kind of object that a step makes, and the noun that creates it."""
+    kind, noun = KINDS[step["new"]]
+    return kind, "udpSocket" if step.get("type") == "UdpSocket" else noun
 
 
 def operation(kind: str, method: str, arguments: List[Any]) -> Optional[Operation]:
     """What a method of that kind of object stands for, or None when the dictionary has no such word."""
-    if kind == "localserver" and method == "listen" and arguments and isinstance(arguments[0], int):
+    if kind == "localserver" and method == "listen" and arguments and (isinstance(arguments[0], int) or str(arguments[0]).endswith(".fd")):
         method = "listenDescriptor"
+    if method == "writeDatagram" and arguments and isinstance(arguments[0], dict) and "datagram" in arguments[0]:
+        method = "writeDatagramObject"
     return METHODS.get(kind, {}).get(method)
 
 
@@ -224,6 +253,34 @@ def payload(value: Any) -> bytes:
     return text.encode() * count
 
 
+def literal(text: str) -> str:
+    """What the reference makes of a text where it wants an address: nothing of what is no literal."""
+    text = "::" if text == "Any" else ADDRESSES.get(text, text)
+    try:
+        ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return ""
+    return text
+
+
+def datagram(fields: Dict[str, Any]) -> Dict[str, Any]:
+    """The parameters of a datagram to be sent."""
+    out: Dict[str, Any] = {"data": payload(fields["data"])}
+    if "host" in fields:
+        out.update(address=literal(fields["host"]), port=fields["port"])
+    if "hopLimit" in fields:
+        out["hopLimit"] = fields["hopLimit"]
+    return out
+
+
+def proxy(fields: Dict[str, Any]) -> Dict[str, Any]:
+    """A proxy as JSON-RPC has it."""
+    out: Dict[str, Any] = {"type": PROXIES[fields["type"]]}
+    if out["type"] in PROXY_SCHEMES:
+        out.update({name: fields[name] for name in ("host", "port", "user", "password") if name in fields})
+    return out
+
+
 def argument(kind: str, value: Any) -> Any:
     """A scenario's argument as the operations take it: text, a number (enums and flags too), or bytes."""
     if kind in _NUMBERS and isinstance(value, str):
@@ -233,8 +290,19 @@ def argument(kind: str, value: Any) -> Any:
         return total
     if kind == "address":
         return ADDRESSES.get(value, value)
+    if kind == "literal":
+        return literal(value)
+    if kind == "interface":
+        name = value["iface"] if isinstance(value, dict) else value
+        return name if name in [interface for _, interface in socket.if_nameindex()] else ""    # as an interface that is none
+    if kind == "datagram":
+        return datagram(value["datagram"])
+    if kind == "proxy":
+        return proxy(value["proxy"])
     if kind == "data":
         return payload(value)
+    if kind == "int" and isinstance(value, str):
+        return int(value) if re.fullmatch(r"-?\d+", value) else 0    # as the reference reads a text as a number
     if kind == "byte":
         return value if isinstance(value, int) else payload(value)[0]
     return value
@@ -269,6 +337,30 @@ def _flags(table: Dict[str, int], value: int, none: Any) -> Any:
     return "|".join(n for n, b in table.items() if b and b & (b - 1) == 0 and value & b)
 
 
+def _interface_name(number: int) -> str:
+    try:
+        return socket.if_indextoname(number)
+    except OSError:
+        return ""
+
+
+def _datagram(value: Optional[Dict[str, Any]]) -> Dict[str, Any]:
+    if value is None:
+        return {"valid": False, "data": b"", "sender": "", "senderPort": -1, "destination": "", "destinationPort": -1, "hopLimit": -1,
+                "interface": ""}
+    return {"valid": True, "data": value["data"], "sender": value["senderAddress"], "senderPort": Port(value["senderPort"]),
+            "destination": value["destinationAddress"], "destinationPort": Port(value["destinationPort"]), "hopLimit": value["hopLimit"],
+            "interface": _interface_name(value["interfaceIndex"])}
+
+
+def printed_proxy(value: Optional[Dict[str, Any]]) -> Any:
+    """A proxy as the traces write it."""
+    if value is None:
+        return None
+    name = next(word for word, kind in PROXIES.items() if kind == value["type"])
+    return {"type": name, "host": value.get("host", ""), "port": Port(value.get("port", 0)), "user": value.get("user") or ""}
+
+
 def error_name(number: int, kind: str) -> str:
     """An error's name as an object of that kind reports it."""
     if kind in ("local",) and number in LOCAL_ERRORS:
@@ -279,6 +371,10 @@ def error_name(number: int, kind: str) -> str:
     return "error %d" % number
 
 
+# The kinds of results that show a failure too.
+FAILURES_ARE_VALUES = ("success", "count", "data", "all", "line", "char", "value", "datagram", "senderDatagram", "datagramSize")
+
+
 def printed(result: str, kind: str, value: Any, error: Optional[int], had_arguments: bool) -> Any:
     """A result as the traces write it.  An operation that failed prints the value by which the reference tells of a failure."""
     failed = error is not None
@@ -286,8 +382,14 @@ def printed(result: str, kind: str, value: Any, error: Optional[int], had_argume
         return None
     if result == "success":
         return not failed
-    if result == "count":
+    if result in ("count", "datagramSize"):
         return -1 if failed else value
+    if result == "datagram":
+        return _datagram(value)
+    if result == "senderDatagram":
+        return [None, "", Port(0)] if value is None else [value["data"], value["senderAddress"], Port(value["senderPort"])]
+    if result == "interface":
+        return {"iface": value}
     if result in ("data", "value"):
         return None if failed else value
     if result == "line":
@@ -300,6 +402,8 @@ def printed(result: str, kind: str, value: Any, error: Optional[int], had_argume
         return [False, False] if failed else [value[0], value[1]]
     if result == "port":
         return Port(value)
+    if result == "proxy":
+        return printed_proxy(value)
     if result == "descriptor":
         return "<fd>" if value >= 0 else value
     if result == "state":

@@ -6,6 +6,7 @@ import os
 import pathlib
 import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -61,9 +62,20 @@ class _Echo(socketserver.StreamRequestHandler):
             self.wfile.write(line)
 
 
+class _DatagramEcho(socketserver.BaseRequestHandler):
+    def handle(self):
+        data, sock = self.request
+        sock.sendto(data, self.client_address)
+
+
 class _QuietFiles(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format, *args):
         pass
+
+
+class _QuietServer(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        pass  # A client that does not like the certificate is no news here.
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -95,10 +107,33 @@ class ExampleTest(unittest.TestCase):
         """The port of a server on this machine that sends every line back."""
         return self.serve(_Server(("127.0.0.1", 0), _Echo))
 
+    def datagram_server(self):
+        """The port at which every datagram is sent back."""
+        return self.serve(socketserver.UDPServer(("127.0.0.1", 0), _DatagramEcho))
+
     def file_server(self, folder):
         """The port of Python's own HTTP server over a folder."""
         handler = functools.partial(_QuietFiles, directory=str(folder))
         return self.serve(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
+
+    def certificate(self):
+        """The paths of a certificate for localhost, signed by itself, and of its key."""
+        certificate, key = self.folder / "certificate.pem", self.folder / "key.pem"
+        result = run(
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-keyout", key,
+            "-out", certificate, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        )
+        self.assertRan(result)
+        return certificate, key
+
+    def secure_file_server(self, folder, certificate, key):
+        """As file_server, over TLS."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        handler = functools.partial(_QuietFiles, directory=str(folder))
+        server = _QuietServer(("127.0.0.1", 0), handler)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        return self.serve(server)
 
     def unused_port(self):
         """A port on which nobody listens: bound, so that nobody else can begin to."""

@@ -2,10 +2,12 @@
 
 import hashlib
 import random
+import shutil
 import socket
 import threading
+import unittest
 
-from support import EXAMPLES, ExampleTest, run, start
+from support import EXAMPLES, PYTHON, ExampleTest, run, start
 
 
 class CExamples(ExampleTest):
@@ -22,6 +24,24 @@ class CExamples(ExampleTest):
         fetched = self.folder / "fetched"
         self.assertRan(run(self.programs / "http_get", "-o", fetched, f"http://localhost:{port}/large.bin"))
         self.assertEqual(hashlib.sha256(fetched.read_bytes()).digest(), hashlib.sha256(data).digest())
+
+    @unittest.skipIf(shutil.which("openssl") is None, "there is no openssl to make certificates")
+    def test_http_get_fetches_from_who_is_trusted(self):
+        served = self.folder / "served"
+        served.mkdir()
+        data = random.Random(4).randbytes(1_000_003)
+        (served / "large.bin").write_bytes(data)
+        certificate, key = self.certificate()
+        url = f"https://localhost:{self.secure_file_server(served, certificate, key)}/large.bin"
+        fetched = self.folder / "fetched"
+        self.assertRan(run(self.programs / "http_get", "--trust", certificate, "-o", fetched, url))
+        self.assertEqual(fetched.read_bytes(), data)
+        refused = run(self.programs / "http_get", url)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("certificate", refused.stderr)
+        missing = run(self.programs / "http_get", "--trust", self.folder / "nothing.pem", url)
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("nothing.pem", missing.stderr)
 
     def test_http_get_writes_to_stdout(self):
         served = self.folder / "served"
@@ -59,13 +79,14 @@ class CExamples(ExampleTest):
         self.assertNotEqual(result.stderr, "")
 
     def test_every_program_shows_its_usage(self):
-        for program in ("http_get", "blocking_client"):
+        for program in ("http_get", "blocking_client", "command_transport"):
             result = run(self.programs / program)
             self.assertEqual(result.returncode, 2, program)
             self.assertIn("usage: " + program, result.stderr)
-        result = run(self.programs / "echo_server", "--help")
-        self.assertEqual(result.returncode, 2)
-        self.assertIn("usage: echo_server", result.stderr)
+        for program in ("echo_server", "udp_echo_server"):
+            result = run(self.programs / program, "--help")
+            self.assertEqual(result.returncode, 2)
+            self.assertIn("usage: " + program, result.stderr)
 
     def test_echo_server_serves_many_and_half_closed_clients(self):
         server = start(self.programs / "echo_server")
@@ -98,6 +119,48 @@ class CExamples(ExampleTest):
             result = run(self.programs / "echo_server", taken.getsockname()[1])
         self.assertEqual(result.returncode, 1)
         self.assertIn("AddressInUseError", result.stderr)
+
+    def test_udp_echo_server_sends_back_what_comes(self):
+        server = start(self.programs / "udp_echo_server")
+        self.addCleanup(self.end, server)
+        port = int(server.stdout.readline().rsplit(" ", 1)[1])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(60)
+            for size in (0, 1, 1400, 65507):
+                data = random.Random(size).randbytes(size)
+                client.sendto(data, ("127.0.0.1", port))
+                self.assertEqual(client.recvfrom(65536), (data, ("127.0.0.1", port)))
+            # Many at a time.
+            sent = [b"%d" % number for number in range(100)]
+            for data in sent:
+                client.sendto(data, ("127.0.0.1", port))
+            self.assertEqual([client.recv(100) for _ in sent], sent)
+
+    def test_udp_echo_server_tells_a_port_in_use(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(("", 0))
+            result = run(self.programs / "udp_echo_server", taken.getsockname()[1])
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("AddressInUseError", result.stderr)
+
+    def test_command_transport_talks_to_a_program(self):
+        program = self.programs / "command_transport"
+        result = run(program, "any line", "tr", "a-z", "A-Z")
+        self.assertRan(result)
+        self.assertEqual(result.stdout, "ANY LINE\n")
+        # More than any buffer on the way, in both directions.
+        line = "x" * 100_000
+        result = run(program, line, PYTHON, "-c", "import sys; sys.stdout.write(sys.stdin.read() * 20)")
+        self.assertRan(result)
+        self.assertEqual(result.stdout, (line + "\n") * 20)
+
+    def test_command_transport_tells_what_went_wrong(self):
+        missing = run(self.programs / "command_transport", "x", self.folder / "no-such-program")
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("No such file", missing.stderr)
+        failing = run(self.programs / "command_transport", "x", "false")
+        self.assertEqual(failing.returncode, 1)
+        self.assertIn("false failed", failing.stderr)
 
     def test_blocking_client_prints_each_answer(self):
         result = run(self.programs / "blocking_client", "localhost", self.line_server(), "first line", "second line")

@@ -1,8 +1,12 @@
 """The examples in Python, against servers of Python's own."""
 
+import os
 import random
+import shutil
 import signal
 import socket
+import threading
+import unittest
 
 from support import EXAMPLES, PYTHON, ExampleTest, run, start
 
@@ -27,6 +31,24 @@ class HttpGet(ExampleTest):
         refused = run(PYTHON, FOLDER / "http_get.py", f"http://127.0.0.1:{self.unused_port()}/")
         self.assertEqual(refused.returncode, 1)
         self.assertIn("refused", refused.stderr)
+        self.assertNotIn("Traceback", refused.stderr)
+
+
+@unittest.skipIf(shutil.which("openssl") is None, "there is no openssl to make certificates")
+class HttpsGet(ExampleTest):
+    def test_fetches_from_who_is_trusted(self):
+        served = self.folder / "served"
+        served.mkdir()
+        data = random.Random(3).randbytes(1_000_003)
+        (served / "large.bin").write_bytes(data)
+        certificate, key = self.certificate()
+        url = f"https://localhost:{self.secure_file_server(served, certificate, key)}/large.bin"
+        fetched = self.folder / "fetched"
+        self.assertRan(run(PYTHON, FOLDER / "http_get.py", "--trust", certificate, "-o", fetched, url))
+        self.assertEqual(fetched.read_bytes(), data)
+        refused = run(PYTHON, FOLDER / "http_get.py", url)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("certificate", refused.stderr)
         self.assertNotIn("Traceback", refused.stderr)
 
 
@@ -110,9 +132,114 @@ class ChatServer(ExampleTest):
         self.assertNotIn("Traceback", errors)
 
 
+class Discover(ExampleTest):
+    def offer(self, *words):
+        """A service on the loopback interface, once it can be found."""
+        service = start(PYTHON, FOLDER / "discover.py", "offer", *words, "--interface", "lo")
+
+        def end():
+            service.kill()
+            service.communicate()
+
+        self.addCleanup(end)
+        self.assertEqual(service.stdout.readline(), "offering\n")
+        return service
+
+    def test_each_service_is_found_once(self):
+        # Others may look for services at the same time, and see these.
+        names = [f"service-{os.getpid()}-{number}" for number in range(2)]
+        for number, name in enumerate(names):
+            self.offer(name, 7000 + number)
+        result = run(PYTHON, FOLDER / "discover.py", "find", *names, "--interface", "lo", "--wait", "20000")
+        self.assertRan(result)
+        found = sorted(line for line in result.stdout.splitlines() if line.split()[0] in names)
+        self.assertEqual([line.split()[0::2] for line in found], [[names[0], "7000"], [names[1], "7001"]])
+
+    def test_ends_at_an_interrupt(self):
+        service = self.offer("interrupted", 7000)
+        service.send_signal(signal.SIGINT)
+        _, errors = service.communicate(timeout=60)
+        self.assertEqual(service.returncode, 0, errors)
+        self.assertNotIn("Traceback", errors)
+
+    def test_an_interface_that_does_not_exist_is_told(self):
+        result = run(PYTHON, FOLDER / "discover.py", "find", "--interface", "none-such")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("none-such", result.stderr)
+        self.assertNotIn("Traceback", result.stderr)
+
+
+class ShipLines(ExampleTest):
+    def test_a_server_that_comes_late_and_goes_and_comes_gets_all_lines(self):
+        holder = socket.create_server(("127.0.0.1", 0))
+        port = holder.getsockname()[1]
+        holder.close()
+        shipper = start(PYTHON, FOLDER / "ship_lines.py", "127.0.0.1", port)
+        self.addCleanup(shipper.communicate)
+        self.addCleanup(shipper.kill)
+        shipper.stdin.write("one\ntwo\n")
+        shipper.stdin.flush()
+        self.hear(shipper, "refused")
+        self.receive(shipper, port, ["one\n", "two\n"])
+        # Only once it has seen that nobody is there: what the system has taken by then nobody can send again.
+        self.hear(shipper, "refused")
+        shipper.stdin.write("three\n")
+        shipper.stdin.close()
+        shipper.stdin = None
+        self.receive(shipper, port, ["three\n"])
+        self.assertEqual(shipper.wait(60), 0)
+
+    def hear(self, shipper, word):
+        while word not in (line := shipper.stderr.readline()):
+            self.assertNotEqual(line, "", f"it ended without telling of {word}")
+
+    def receive(self, shipper, port, expected):
+        with socket.create_server(("127.0.0.1", port)) as server:
+            server.settimeout(60)
+            connection, _ = server.accept()
+            with connection, connection.makefile("r", encoding="utf-8") as lines:
+                self.assertEqual([lines.readline() for _ in expected], expected)
+                self.hear(shipper, "connected")
+
+
+class Forward(ExampleTest):
+    def begin(self, port):
+        """A forwarder, and its own port."""
+        forwarder = start(PYTHON, FOLDER / "forward.py", 0, "127.0.0.1", port)
+
+        def end():
+            forwarder.kill()
+            forwarder.communicate()
+
+        self.addCleanup(end)
+        return forwarder, int(forwarder.stdout.readline().rsplit(" ", 1)[1])
+
+    def test_both_ways_and_half_closes(self):
+        forwarder, port = self.begin(self.line_server())
+        lines = b"".join(b"line %d\n" % number for number in range(50_000))
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+            sender = threading.Thread(target=lambda: (client.sendall(lines), client.shutdown(socket.SHUT_WR)))
+            sender.start()
+            received = bytearray()
+            while chunk := client.recv(65536):
+                received += chunk
+            sender.join()
+        self.assertEqual(received, lines)
+        self.assertEqual(forwarder.stdout.readline(), f"{len(lines)} bytes there, {len(lines)} back\n")
+
+    def test_a_place_that_refuses(self):
+        forwarder, port = self.begin(self.unused_port())
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+            self.assertEqual(client.recv(1), b"")
+        self.assertIn("refused", forwarder.stderr.readline())
+
+
 class Usage(ExampleTest):
     def test_every_program_shows_its_usage(self):
-        for program, arguments in (("http_get.py", ()), ("line_client.py", ()), ("chat_server.py", ("--help",))):
+        for program, arguments in (
+            ("http_get.py", ()), ("line_client.py", ()), ("chat_server.py", ("--help",)), ("discover.py", ()), ("ship_lines.py", ("a", "b")),
+            ("forward.py", ("1",)),
+        ):
             result = run(PYTHON, FOLDER / program, *arguments)
             self.assertEqual(result.returncode, 2, program)
             self.assertIn("usage: " + program, result.stderr)

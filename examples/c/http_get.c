@@ -1,10 +1,11 @@
-/* http_get: fetches one file over HTTP, with callbacks.
+/* http_get: fetches one file over HTTP or HTTPS, with callbacks.
  *
  *     cc http_get.c $(pkg-config --cflags --libs sluice) -o http_get
- *     ./http_get -o page.html http://example.org/
+ *     ./http_get -o page.html https://example.org/
  *
  * The shape of every program in this style: make a loop, make a socket on it, say what shall happen on which event, run the
- * loop. connectToHost returns at once; the lookup of the name, the race of the addresses and the transfer all happen in the loop. */
+ * loop. connectToHost returns at once; the lookup of the name, the race of the addresses, the handshake and the transfer all happen
+ * in the loop. */
 
 #include <inttypes.h>
 #include <stdbool.h>
@@ -19,6 +20,7 @@ struct fetch {
     char authority[256]; /* HOST[:PORT] as the address has it */
     char host[256];
     int port;
+    bool is_secure;
     const char *path;
     FILE *out;
     bool in_body;
@@ -99,6 +101,10 @@ static void on_event(const sluice_event *event, void *context)
         return;
     switch (event->type) {
     case SLUICE_EVENT_CONNECTED:
+        if (!fetch->is_secure)
+            send_request(fetch, event->handle);
+        break;
+    case SLUICE_EVENT_ENCRYPTED:
         send_request(fetch, event->handle);
         break;
     case SLUICE_EVENT_READY_READ:
@@ -121,14 +127,15 @@ static void on_event(const sluice_event *event, void *context)
 
 static bool parse_url(struct fetch *fetch, const char *url)
 {
-    const char *rest = strncmp(url, "http://", 7) == 0 ? url + 7 : url;
+    fetch->is_secure = strncmp(url, "https://", 8) == 0;
+    const char *rest = fetch->is_secure ? url + 8 : strncmp(url, "http://", 7) == 0 ? url + 7 : url;
     size_t length = strcspn(rest, "/");
     fetch->path = rest[length] != '\0' ? rest + length : "/";
     if (length == 0 || length >= sizeof fetch->host)
         return false;
     memcpy(fetch->authority, rest, length);
     strcpy(fetch->host, fetch->authority);
-    fetch->port = 80;
+    fetch->port = fetch->is_secure ? 443 : 80;
 
     /* [::1]:8080, host:8080 or host */
     char *after = fetch->host;
@@ -147,19 +154,34 @@ static bool parse_url(struct fetch *fetch, const char *url)
     return true;
 }
 
+/* The peer's certificate must be good, and for the host that is connected to: that is so unless one says otherwise. */
+static sluice_error connect_to(struct fetch *fetch, sluice_handle socket, const char *trusted)
+{
+    if (!fetch->is_secure)
+        return sluice_socket_connect_to_host(socket, fetch->host, fetch->port, SLUICE_OPEN_READ_WRITE, SLUICE_PROTOCOL_ANY);
+    sluice_tls_configuration configuration = {.size = sizeof configuration, .certificate_authorities = trusted, .alpn = "http/1.1"};
+    sluice_error error = sluice_tls_socket_set_configuration(socket, &configuration);
+    if (error != SLUICE_ERROR_NONE)
+        return error;
+    return sluice_tls_socket_connect_to_host_encrypted(socket, fetch->host, fetch->port, SLUICE_OPEN_READ_WRITE, SLUICE_PROTOCOL_ANY);
+}
+
 int main(int argc, char **argv)
 {
     struct fetch fetch = {.out = stdout, .expected = -1};
     const char *out_name = NULL;
+    const char *trusted = NULL;
     const char *url = NULL;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "-o") == 0 && i + 1 < argc)
             out_name = argv[++i];
+        else if (strcmp(argv[i], "--trust") == 0 && i + 1 < argc)
+            trusted = argv[++i];
         else
             url = argv[i];
     }
     if (url == NULL || url[0] == '-' || !parse_url(&fetch, url)) {
-        fprintf(stderr, "usage: http_get [-o FILE] http://HOST[:PORT]/PATH\n");
+        fprintf(stderr, "usage: http_get [-o FILE] [--trust FILE] http[s]://HOST[:PORT]/PATH\n");
         return 2;
     }
     if (out_name != NULL && (fetch.out = fopen(out_name, "wb")) == NULL) {
@@ -168,17 +190,20 @@ int main(int argc, char **argv)
     }
 
     fetch.loop = sluice_loop_create();
-    sluice_handle socket = sluice_tcp_socket_create(fetch.loop);
+    sluice_handle socket = fetch.is_secure ? sluice_tls_socket_create(fetch.loop) : sluice_tcp_socket_create(fetch.loop);
     if (socket == 0) {
         fprintf(stderr, "http_get: %s\n", sluice_error_name(sluice_last_error()));
         return 1;
     }
     sluice_handle_set_callback(socket, on_event, &fetch);
-    sluice_error error = sluice_socket_connect_to_host(socket, fetch.host, fetch.port, SLUICE_OPEN_READ_WRITE, SLUICE_PROTOCOL_ANY);
+    sluice_error error = connect_to(&fetch, socket, trusted);
     if (error == SLUICE_ERROR_NONE)
         error = sluice_loop_run(fetch.loop);
-    if (error != SLUICE_ERROR_NONE)
-        fail(&fetch, socket, sluice_error_name(error));
+    if (error != SLUICE_ERROR_NONE) {
+        char text[512];
+        sluice_last_error_message(text, sizeof text);
+        fail(&fetch, socket, text[0] != '\0' ? text : sluice_error_name(error));
+    }
 
     sluice_handle_destroy(socket);
     sluice_loop_destroy(fetch.loop);

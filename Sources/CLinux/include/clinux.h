@@ -46,6 +46,14 @@ int clinux_open_reference(int base, const char *path, bool directory);
 /* Swaps two names of one file system in one step. */
 int clinux_rename_exchange(int from_directory, const char *from, int to_directory, const char *to);
 
+/* A pipe whose ends are non-blocking and close-on-exec. */
+int clinux_pipe(int *output, int *input);
+
+/* Moves up to `count` bytes between a pipe and a socket within the kernel, without waiting. splice has no MSG_NOSIGNAL: what it would
+ * raise is kept from the process. */
+ssize_t clinux_splice_from_socket(int socket, int pipe, size_t count);
+ssize_t clinux_splice_to_socket(int pipe, int socket, size_t count);
+
 /* --- Messages ----------------------------------------------------------------------------------------------------- */
 
 /* sendmsg of these pieces; MSG_NOSIGNAL is always added. */

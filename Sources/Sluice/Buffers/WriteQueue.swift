@@ -109,7 +109,7 @@ final class WriteQueue {
         guard let first else { return (0, true) }
         guard first.pointee.next != nil else {
             let offered = first.pointee.count
-            let sent = System.send(descriptor, first.pointee.bytes + first.pointee.start, offered, MSG_DONTWAIT)
+            let sent = System.send(descriptor, first.pointee.bytes + first.pointee.start, offered)
             if sent > 0 { consume(sent) }
             return (sent, sent == offered)
         }
@@ -124,13 +124,22 @@ final class WriteQueue {
                 piece = current.pointee.next
             }
             guard let base = vector.baseAddress else { return (0, true) }
-            let sent = System.sendVector(descriptor, base, filled, MSG_DONTWAIT)
+            let sent = System.sendVector(descriptor, base, filled)
             if sent > 0 { consume(sent) }
             return (sent, sent == offered)
         }
     }
 
-    private func consume(_ amount: Int) {
+    /// Offers the first piece to `taker`, which says as send(2) how much it took: `consume` that then. In between the queue may have
+    /// been emptied.
+    func offer(to taker: (UnsafeRawBufferPointer) -> Int) -> Int {
+        guard let first else { return 0 }
+        let piece = UnsafeRawBufferPointer(start: first.pointee.bytes + first.pointee.start, count: first.pointee.count)
+        return min(taker(piece), piece.count)
+    }
+
+    /// Takes away what was sent.
+    func consume(_ amount: Int) {
         var left = amount
         count -= amount
         while left > 0, let piece = first {

@@ -39,6 +39,7 @@ public struct EventMask: OptionSet, Sendable {
     public init(_ type: EventType) { rawValue = 1 << UInt32(type.rawValue) }
 
     public static let none: EventMask = []
+    static let propertyBit: UInt32 = 1 << 12
     /// Every event that there is.
     public static let all = EventMask(rawValue: EventType.allCases.reduce(0) { $0 | EventMask($1).rawValue })
     /// What an object sends until told otherwise: all but `bytesWritten` and `propertyChanged`.
@@ -60,9 +61,21 @@ public enum Event {
     case bytesWritten(Int)
     case aboutToClose
     case readChannelFinished
+    /// A proxy wants credentials, or others than it got; `Socket.authenticateProxy` gives them. The proxy comes without its password.
+    indirect case proxyAuthenticationRequired(proxy: Proxy, realm: String)
     case newConnection(pending: Int)
     case pendingConnectionAvailable
+    /// A raw descriptor, which is the receiver's; see `Server.sendIncomingConnections`.
+    case incomingConnection(descriptor: Int32)
     indirect case acceptError(SocketError)
+    case encrypted
+    /// What is wrong with the peer's certificates.
+    indirect case sslErrors([TLSError])
+    indirect case propertyChanged(name: String, value: PropertyValue)
+    /// All properties that came with the object's creation, or from a text, are set.
+    case completed
+    /// Of a lookup, or of what moves bytes between two sockets: it is done, or failed.
+    indirect case finished(SocketError?)
 
     public var type: EventType {
         switch self {
@@ -76,9 +89,16 @@ public enum Event {
         case .bytesWritten: .bytesWritten
         case .aboutToClose: .aboutToClose
         case .readChannelFinished: .readChannelFinished
+        case .proxyAuthenticationRequired: .proxyAuthenticationRequired
         case .newConnection: .newConnection
         case .pendingConnectionAvailable: .pendingConnectionAvailable
+        case .incomingConnection: .incomingConnection
         case .acceptError: .acceptError
+        case .encrypted: .encrypted
+        case .sslErrors: .sslErrors
+        case .propertyChanged: .propertyChanged
+        case .completed: .completed
+        case .finished: .finished
         }
     }
 }

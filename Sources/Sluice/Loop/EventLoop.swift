@@ -24,6 +24,8 @@ public final class EventLoop {
     var poller: Poller
     var timers = TimerQueue()
     let buffers = BufferPool()
+    var tlsContexts = TLSContextCache()
+    let objectNames = ObjectNames()
 
     /// Descriptors of this loop's objects that are not in the poller: bound, and not yet connected.
     var idleDescriptors: Set<Int32> = []
@@ -204,6 +206,9 @@ public final class EventLoop {
         turnHandlers.append(handler)
         noteWork()
     }
+
+    /// Takes back a `requestTurn`. False while the turn is about to be given.
+    func withdrawTurn(_ handler: any TurnHandler) -> Bool { turnHandlers.withdraw { $0 === handler } }
 
     /// Has the socket send what it gathered when the running handler or the turn ends.
     func requestSend(_ socket: StreamSocket) {

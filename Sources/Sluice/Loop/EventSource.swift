@@ -16,7 +16,12 @@ open class EventSource {
     public var tag: UInt64 = 0
 
     /// The events that reach the receiver.
-    public var subscribedEvents: EventMask = .standard
+    public var subscribedEvents: EventMask = .standard {
+        didSet {
+            let isObserved = subscribedEvents.contains(EventMask(.propertyChanged))
+            if isObserved != oldValue.contains(EventMask(.propertyChanged)) { observe(isObserved) }
+        }
+    }
 
     // The small ones stand together: idle connections are many, and padding counts.
     public let kind: ObjectKind
@@ -44,6 +49,14 @@ open class EventSource {
     /// What `destroy()` does beyond ending the events.
     func shutDown() {}
 
+    /// From now on changes of properties are told, or no longer.
+    func observe(_ isObserved: Bool) {}
+
+    /// As `send`, for an object whose properties are observed.
+    func sendObserved(_ type: EventType, _ event: Event) {
+        if isSubscribed(to: type), let receiver { receiver.receive(event, from: self) }
+    }
+
     @inline(__always)
     final func isSubscribed(to type: EventType) -> Bool {
         receiver != nil && subscribedEvents.rawValue & (1 << UInt32(type.rawValue)) != 0
@@ -51,8 +64,8 @@ open class EventSource {
 
     @inline(__always)
     final func send(_ type: EventType, _ event: @autoclosure () -> Event) {
-        guard subscribedEvents.rawValue & (1 << UInt32(type.rawValue)) != 0, let receiver else { return }
-        receiver.receive(event(), from: self)
+        guard subscribedEvents.rawValue & (EventMask.propertyBit | 1 << UInt32(type.rawValue)) != 0, let receiver else { return }
+        if subscribedEvents.rawValue & EventMask.propertyBit == 0 { receiver.receive(event(), from: self) } else { sendObserved(type, event()) }
     }
 }
 

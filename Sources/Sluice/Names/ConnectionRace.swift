@@ -54,6 +54,8 @@ final class ConnectionRace {
 
     var isUnderWay: Bool { !running.isEmpty || nextAttempt != nil }
 
+    var descriptorInUse: Int32 { running.first?.descriptor ?? -1 }
+
     func cancel() {
         isOver = true
         nextAttempt?.cancel()

@@ -74,7 +74,7 @@ final class HostLookup {
     }
 
     /// What is wrong with a name that no lookup could find.
-    private static func objection(to name: String) -> SocketError? {
+    static func objection(to name: String) -> SocketError? {
         let bytes = name.utf8
         let labels = bytes.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         // A final dot says that the name is complete.

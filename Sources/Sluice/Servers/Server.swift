@@ -11,8 +11,18 @@ open class Server: EventSource, ReadinessHandler {
     private static let retryDelay = 50
 
     var rawDescriptor: Int32 = -1
+    var proxySetting = Proxy.default
+    /// Listens in place of a descriptor.
+    var proxyListener: ProxyListener?
     private var slot: Int32 = -1
     private var pending: [StreamSocket] = []
+    /// Makes encrypted sockets of the connections.
+    var encryption: ServerEncryption?
+    /// Takes the raw descriptor of each connection, instead of a socket being made of it.
+    private var incomingHandler: ((Int32) -> Void)?
+    /// Connections whose PROXY header is not there yet.
+    var readsProxyHeaders = false
+    var arriving: [ArrivingConnection] = []
     /// Every socket that was accepted and still exists. They do not keep the server alive, nor it them.
     private var accepted: [Unmanaged<StreamSocket>] = []
     private var waits: [ServerWait] = []
@@ -25,6 +35,8 @@ open class Server: EventSource, ReadinessHandler {
     private var lastTurn: UInt64 = 0
     private var acceptsBatches = false
     private var epoch: UInt32 = 0
+    /// Counts the connections that came, for waits.
+    private var takenCount: UInt32 = 0
 
     public private(set) var isListening = false
     /// The last error; nil after a successful listen.
@@ -44,12 +56,13 @@ open class Server: EventSource, ReadinessHandler {
 
     public var error: SocketError.Code { lastError?.code ?? .noError }
     public var errorString: String { lastError?.message ?? "" }
-    public var hasPendingConnections: Bool { !pending.isEmpty }
+    /// A socket that was added may have been destroyed since.
+    public var hasPendingConnections: Bool { pending.contains { !$0.isDestroyed } }
     /// The listening descriptor, -1 when there is none. It stays this object's.
     public var descriptor: Int32 { rawDescriptor }
     /// "*" is any address of both families.
-    public var address: String { boundAddress?.boundDescription(of: rawDescriptor) ?? "" }
-    public var port: Int { Int(boundAddress?.port ?? 0) }
+    public var address: String { boundAddress?.boundDescription(of: rawDescriptor) ?? proxyListener?.endpoint?.address?.description ?? "" }
+    public var port: Int { Int(boundAddress?.port ?? proxyListener?.endpoint?.port ?? 0) }
 
     private var boundAddress: SocketAddress? { rawDescriptor >= 0 ? System.localAddress(rawDescriptor) : nil }
 
@@ -97,6 +110,17 @@ open class Server: EventSource, ReadinessHandler {
         lastError = nil
     }
 
+    /// Starts to listen by way of a proxy.
+    func begin(_ listener: ProxyListener) {
+        epoch &+= 1
+        proxyListener = listener
+        isListening = true
+        isPaused = false
+        acceptErrorTold = false
+        lastError = nil
+        listener.goOn()
+    }
+
     /// Listens on a descriptor that is bound and listening already, and owns it from now on.
     public func setDescriptor(_ descriptor: Int32) throws(SocketError) {
         try checkNotListening()
@@ -114,6 +138,7 @@ open class Server: EventSource, ReadinessHandler {
     /// have been taken.
     public func takeDescriptor() throws(SocketError) -> Int32 {
         guard isListening else { throw SocketError(.invalidState, "The server is not listening") }
+        guard proxyListener == nil else { throw SocketError(.unsupportedSocketOperation, "A proxy listens: there is no descriptor") }
         guard pending.isEmpty else { throw SocketError(.operation, "\(pending.count) connections wait to be taken") }
         loop.poller.unregister(slot)
         slot = -1
@@ -138,6 +163,8 @@ open class Server: EventSource, ReadinessHandler {
     func willClose() {}
 
     private func closeDescriptor() {
+        proxyListener?.cancel()
+        proxyListener = nil
         guard rawDescriptor >= 0 else { return }
         if slot >= 0 { loop.poller.unregister(slot) }
         slot = -1
@@ -150,9 +177,11 @@ open class Server: EventSource, ReadinessHandler {
         isListening = false
         retryTimer?.cancel()
         retryTimer = nil
+        arriving = []
         let dropped = pending
         pending = []
-        for socket in dropped { socket.destroy() }
+        // Sockets that somebody added are theirs.
+        for socket in dropped where socket.flags.contains(.untaken) { socket.destroy() }
         completeWaits()
     }
 
@@ -163,6 +192,40 @@ open class Server: EventSource, ReadinessHandler {
         accepted = []
         for socket in children { socket.abort() }
         waits = []
+        incomingHandler = nil
+    }
+
+    // MARK: Taking connections in another way
+
+    /// Gives each accepted connection to `handler` as a raw descriptor (blocking, close-on-exec) instead of making a socket of it; nil:
+    /// makes sockets again. The descriptor is the handler's, to wrap (`setDescriptor`), pass on or close. After it `newConnection` is
+    /// sent; nothing waits to be taken but what the handler gives to `addPendingConnection`. The handler is kept until `destroy()`.
+    public func setIncomingHandler(_ handler: ((_ descriptor: Int32) -> Void)?) { incomingHandler = isDestroyed ? nil : handler }
+
+    /// Gives each accepted connection as the event `incomingConnection` instead of making a socket of it: the descriptor is the
+    /// receiver's then. While nobody is subscribed to the event, connections are closed.
+    public func sendIncomingConnections() {
+        setIncomingHandler { [unowned(unsafe) self] descriptor in
+            guard isSubscribed(to: .incomingConnection) else {
+                System.close(descriptor)
+                return
+            }
+            send(.incomingConnection, .incomingConnection(descriptor: descriptor))
+        }
+    }
+
+    /// Puts a socket into the queue of connections that wait to be taken, and tells of it by `pendingConnectionAvailable`. It may be
+    /// of any kind and may come from anywhere, but it must live on this server's loop, and can wait only once.
+    public func addPendingConnection(_ socket: StreamSocket) throws(SocketError) {
+        guard !isDestroyed, !socket.isDestroyed else { throw SocketError(.invalidHandle, "The server or the socket was destroyed") }
+        guard socket.loop === loop else { throw SocketError(.wrongThread, "The socket lives on another loop than the server") }
+        guard isListening else { throw SocketError(.operation, "The server is not listening") }
+        guard socket.state == .connected else { throw SocketError(.operation, "The socket is \(socket.state.name), not Connected") }
+        guard !pending.contains(where: { $0 === socket }) else { throw SocketError(.operation, "The socket waits to be taken already") }
+        pending.append(socket)
+        updateWatching()
+        send(.pendingConnectionAvailable, .pendingConnectionAvailable)
+        completeWaits()
     }
 
     // MARK: Accepted sockets
@@ -189,6 +252,7 @@ open class Server: EventSource, ReadinessHandler {
     /// The connection that has waited longest, in state Connected (or Unconnected with its last bytes, when the peer has gone
     /// already); nil when none waits. It is the caller's from now on.
     public func nextPendingConnection() -> StreamSocket? {
+        pending.removeAll { $0.isDestroyed }
         guard !pending.isEmpty else { return nil }
         let socket = pending.removeFirst()
         socket.taken()
@@ -213,13 +277,19 @@ open class Server: EventSource, ReadinessHandler {
         updateWatching()
     }
 
-    private var canAccept: Bool { isListening && pending.count < maxPendingConnections }
+    private var canAccept: Bool { isListening && pending.count < maxPendingConnections && arriving.count < Self.mostArriving }
 
     /// A pause does not concern those who wait for a connection.
     private var mayAccept: Bool { !isPaused || !waits.isEmpty }
 
-    private func updateWatching() {
-        guard slot >= 0 else { return }
+    /// Whether a connection that came now would be taken.
+    var wantsConnections: Bool { canAccept && mayAccept }
+
+    func updateWatching() {
+        guard slot >= 0 else {
+            proxyListener?.goOn()
+            return
+        }
         let watch = canAccept && mayAccept && retryTimer == nil
         guard watch != watchesNow else { return }
         watchesNow = watch
@@ -239,11 +309,12 @@ open class Server: EventSource, ReadinessHandler {
     private func accept(limit: Int, evenWhilePaused: Bool = false) -> Int {
         let begun = epoch
         var count = 0
-        while count < limit, begun == epoch, canAccept, evenWhilePaused || mayAccept {
+        while count < limit, begun == epoch, rawDescriptor >= 0, canAccept, evenWhilePaused || mayAccept {
             let result = System.accept(rawDescriptor, nonBlocking: false)
             if result >= 0 {
                 count += 1
-                take(Int32(truncatingIfNeeded: result))
+                let descriptor = Int32(truncatingIfNeeded: result)
+                if readsProxyHeaders { readHeader(of: descriptor) } else { take(descriptor) }
                 continue
             }
             if result == -Int(EAGAIN) {
@@ -256,18 +327,34 @@ open class Server: EventSource, ReadinessHandler {
         return count
     }
 
-    private func take(_ descriptor: Int32) {
-        let socket = makeSocket()
+    /// `addresses`: of the connection's ends, where they are not those of the descriptor.
+    func take(_ descriptor: Int32, addresses: (source: SocketAddress, destination: SocketAddress)? = nil) {
+        takenCount &+= 1
+        if let incomingHandler {
+            hand(descriptor, to: incomingHandler)
+            return
+        }
+        let socket = encryption?.makeSocket(loop) ?? makeSocket()
         do throws(SystemError) {
             try socket.beginAccepted(descriptor, by: self)
         } catch {
             _ = acceptFailed(error.number)
             return
         }
+        if let addresses { socket.showAddresses(peer: addresses.source, local: addresses.destination) }
         acceptErrorTold = false
         pending.append(socket)
         announce(pending: pending.count)
         completeWaits()
+    }
+
+    private func hand(_ descriptor: Int32, to handler: (Int32) -> Void) {
+        acceptErrorTold = false
+        let begun = epoch
+        handler(descriptor)
+        guard begun == epoch else { return }
+        send(.newConnection, .newConnection(pending: pending.count))
+        completeWaits(connectionCame: true)
     }
 
     /// Tells of a connection that waits.
@@ -279,7 +366,7 @@ open class Server: EventSource, ReadinessHandler {
     }
 
     /// True when accepting can simply go on.
-    private func acceptFailed(_ number: Int32) -> Bool {
+    func acceptFailed(_ number: Int32) -> Bool {
         switch number {
         case EMFILE, ENFILE, ENOBUFS, ENOMEM:
             // Told once, not for every try: until something is closed nothing will change.
@@ -305,7 +392,7 @@ open class Server: EventSource, ReadinessHandler {
         updateWatching()
     }
 
-    private func tell(_ error: SocketError) {
+    func tell(_ error: SocketError) {
         lastError = error
         send(.acceptError, .acceptError(error))
     }
@@ -321,8 +408,10 @@ open class Server: EventSource, ReadinessHandler {
         guard isListening else { return (hasPendingConnections, false) }
         let deadline = StreamSocket.deadline(after: timeout)
         let begun = epoch
+        let takenBefore = takenCount
         while begun == epoch {
-            if hasPendingConnections || accept(limit: 1, evenWhilePaused: true) > 0 {
+            if !hasPendingConnections { accept(limit: 1, evenWhilePaused: true) }
+            if hasPendingConnections || takenCount != takenBefore {
                 if error == .socketTimeout { lastError = nil }
                 return (true, false)
             }
@@ -330,15 +419,37 @@ open class Server: EventSource, ReadinessHandler {
             let timeLeft = StreamSocket.milliseconds(until: deadline)
             guard timeLeft != 0 else { return (false, waitTimedOut()) }
             // While the system has no descriptor for us the queue stays readable: sleeping on it would not be sleeping.
-            var entry = pollfd(fd: retryTimer == nil ? rawDescriptor : -1, events: Int16(POLLIN), revents: 0)
             let pause = retryTimer == nil ? timeLeft : min(timeLeft < 0 ? .max : timeLeft, Int32(Self.retryDelay))
-            _ = System.poll(&entry, 1, timeoutMilliseconds: pause)
+            sleep(listening: retryTimer == nil, milliseconds: pause)
             if retryTimer != nil {
                 retryTimer?.cancel()
                 retryTimer = nil
             }
         }
         return (false, false)
+    }
+
+    /// Sleeps until a connection comes, or more of the header of one that came, and handles that.
+    private func sleep(listening: Bool, milliseconds: Int32) {
+        if let proxyListener {
+            proxyListener.advance(until: Socket.deadline(after: Int(milliseconds)))
+            return
+        }
+        guard !arriving.isEmpty else {
+            var entry = pollfd(fd: listening ? rawDescriptor : -1, events: Int16(POLLIN), revents: 0)
+            _ = System.poll(&entry, 1, timeoutMilliseconds: milliseconds)
+            return
+        }
+        let connections = arriving
+        var entries = [pollfd(fd: listening ? rawDescriptor : -1, events: Int16(POLLIN), revents: 0)]
+        entries += connections.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+        let earliest = StreamSocket.milliseconds(until: connections.map(\.deadline).min())
+        let limit = milliseconds < 0 ? earliest : min(milliseconds, earliest)
+        let count = entries.count
+        _ = entries.withUnsafeMutableBufferPointer { buffer in
+            buffer.baseAddress.map { System.poll($0, count, timeoutMilliseconds: limit) }
+        }
+        for (connection, entry) in zip(connections, entries.dropFirst()) { connection.polled(ready: entry.revents != 0) }
     }
 
     private func waitTimedOut() -> Bool {
@@ -374,13 +485,14 @@ open class Server: EventSource, ReadinessHandler {
         return wait
     }
 
-    private func completeWaits() {
-        guard !waits.isEmpty, hasPendingConnections || !isListening else { return }
+    private func completeWaits(connectionCame: Bool = false) {
+        let available = connectionCame || hasPendingConnections
+        guard !waits.isEmpty, available || !isListening else { return }
         let answered = waits
         waits = []
         updateWatching()
-        if hasPendingConnections, error == .socketTimeout { lastError = nil }
-        for wait in answered { wait.complete(hasPendingConnections, timedOut: false) }
+        if available, error == .socketTimeout { lastError = nil }
+        for wait in answered { wait.complete(available, timedOut: false) }
     }
 }
 

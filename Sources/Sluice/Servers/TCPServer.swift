@@ -16,6 +16,10 @@ public final class TCPServer: Server {
             throw fail(SocketError(.unsupportedSocketOperation, "\"\(address.abbreviated)\" is not an address to listen on"))
         }
         do throws(SocketError) {
+            if !host.isLoopback, let proxy = try proxy.inForceToReceive(at: host) {
+                begin(ProxyListener(self, proxy, wish: ProxyEndpoint(host: .address(host), port: portNumber)))
+                return
+            }
             let descriptor = try ListeningAddress.bind(host, port: portNumber, mode: mode, reuseAddress: true)
             let result = System.listen(descriptor.rawValue, backlog: Int32(clamping: listenBacklog))
             guard result >= 0 else {

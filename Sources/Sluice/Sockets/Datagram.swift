@@ -13,9 +13,25 @@ public struct DatagramDetails: Sendable {
     /// There was more of it than fitted; the rest is lost.
     public var truncated: Bool
 
-    /// The addresses in words, "" when they are not known.
+    /// The sender's address in words, "" when it is not known.
     public var senderAddress: String { sender?.description ?? "" }
-    public var destinationAddress: String { destination?.description ?? "" }
+    /// The destination in words, IPv6 with the number of the interface (`ff02::fb%2`); "" when it is not known.
+    public var destinationAddress: String {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: HostAddress.textCapacity) { buffer in
+            guard let start = buffer.baseAddress else { return "" }
+            writeDestination(to: start)
+            return String(cString: start)
+        }
+    }
+
+    /// Writes `destinationAddress`, ended by NUL, to memory of `HostAddress.textCapacity` bytes.
+    public func writeDestination(to text: UnsafeMutablePointer<CChar>) {
+        text[0] = 0
+        guard let destination else { return }
+        destination.write(to: text)
+        guard destination.isIPv6, !destination.isIPv4Mapped, destination.scope == 0, interfaceIndex > 0 else { return }
+        HostAddress.appendScope(UInt32(clamping: interfaceIndex), byName: false, to: text)
+    }
 
     static let unknown = DatagramDetails(
         sender: nil, senderPort: 0, destination: nil, destinationPort: 0, interfaceIndex: 0, hopLimit: -1, truncated: false)

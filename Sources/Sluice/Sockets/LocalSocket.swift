@@ -2,7 +2,10 @@ import Glibc
 
 /// A stream to a process on this machine (unix(7)), as client or accepted by a `LocalServer`.
 public final class LocalSocket: StreamSocket {
-    public init(loop: EventLoop) { super.init(loop: loop, kind: .localSocket) }
+    public init(loop: EventLoop) {
+        super.init(loop: loop, kind: .localSocket)
+        flags.insert(.passesDescriptors)
+    }
 
     public override var socketType: SocketType { .local }
 
@@ -35,7 +38,12 @@ public final class LocalSocket: StreamSocket {
     /// is, and with the option AbstractNamespace the name has no file. Where there is room in the server's queue this is done
     /// when the call returns; otherwise the state stays Connecting until there is, within connectTimeout.
     public func connectToServer(_ name: String, openMode: OpenMode = .readWrite) throws(SocketError) {
-        try beginConnecting(to: "")
+        if let transport {
+            try connectTransport(transport, to: name, port: 0, openMode: openMode)
+            return
+        }
+        try beginConnecting(to: name)
+        details.peerName = ""
         setServerName(name, fullName: "")
         let begun = epoch
         setState(.connecting)
@@ -81,12 +89,35 @@ public final class LocalSocket: StreamSocket {
 
     override func connectFailed(_ error: SocketError) {
         setServerName("", fullName: "")
+        guard !keepsUnsent else {
+            super.connectFailed(error)
+            return
+        }
         // The device may still be open from the connection before.
         let begun = epoch
         if isOpen { send(.aboutToClose, .aboutToClose) }
         guard begun == epoch else { return }
         openMode = []
         super.connectFailed(error)
+    }
+
+    override func receiveIndirectly(_ place: UnsafeMutableRawPointer, _ room: Int, waiting: Bool) -> Int {
+        guard !flags.contains(.hasTransport) else { return super.receiveIndirectly(place, room, waiting: waiting) }
+        return receiveWithDescriptors(place, room, waiting: waiting)
+    }
+
+    override func sendWithDescriptors(_ queue: WriteQueue) -> (sent: Int, complete: Bool) { sendQueueWithDescriptors(queue) }
+
+    override var isSettled: Bool { super.isSettled && !hasUntakenDescriptors }
+
+    override func dropUnread() {
+        super.dropUnread()
+        dropUntakenDescriptors()
+    }
+
+    override func dropUnsent() {
+        super.dropUnsent()
+        dropUnsentDescriptors()
     }
 
     override func deviceClosed() { setServerName("", fullName: "") }

@@ -4,16 +4,19 @@ extension Socket {
         let begun = epoch
         setState(.closing)
         guard begun == epoch else { return }
-        if bytesToWrite > 0 {
+        if bytesToWrite > 0, !keepsUnsent {
             waitForRest()
-        } else {
+        } else if saidGoodbye() {
             finishClose()
+        } else {
+            waitForRest()
         }
     }
 
     /// Closes once everything is sent: at once when nothing is pending; the bytes that are already received stay readable.
     /// While connecting it is remembered.
     func closeGracefully() {
+        guard stopConnectingByItself(telling: true) else { return }
         switch state {
         case .unconnected, .closing, .listening:
             return
@@ -30,6 +33,7 @@ extension Socket {
 
     /// As `closeGracefully`, but the device is closed now: unread bytes are dropped, and nothing can be read or written any more.
     func closeDevice() {
+        guard stopConnectingByItself(telling: true) else { return }
         let begun = epoch
         if isOpen {
             send(.aboutToClose, .aboutToClose)
@@ -39,10 +43,12 @@ extension Socket {
         }
         disconnectFromHost()
         if begun == epoch { deviceClosed() }
+        noteChange(settings: false)
     }
 
     /// Closes now, whatever is pending or going on.
     func closeAtOnce() {
+        guard stopConnectingByItself(telling: false) else { return }
         if state == .unconnected {
             closeDevice()
             return
@@ -71,7 +77,7 @@ extension Socket {
     func finishClose() {
         epoch &+= 1
         endClosing()
-        dropUnsent()
+        letGoOfUnsent()
         finish(wasConnected: !flags.contains(.onlyBound))
     }
 
@@ -93,6 +99,7 @@ extension Socket {
             guard begun == epoch else { return }
         }
         releaseDescriptor()
+        existingDetails?.shown = ShownAddresses()
     }
 
     /// Closing with bytes to send: they go as the system takes them, within closeTimeout.

@@ -6,15 +6,21 @@ protocol Connecting: AnyObject {
     var attempts: [ConnectionAttempt] { get }
     /// Whether anything can come of it by waiting. Its first events are sent before that.
     var isUnderWay: Bool { get }
+    /// The descriptor of the attempt that began first, of those that run; -1 when there is none.
+    var descriptorInUse: Int32 { get }
     /// Gives up without a word.
     func cancel()
     /// For blocking waits: sleeps until something happens or the deadline (monotonic nanoseconds, nil is none) has come,
     /// and handles what happened.
     func advance(until deadline: UInt64?)
+    /// What running out of time means, where somebody else than the target is to blame for it.
+    func timeoutError(after milliseconds: Int) -> SocketError?
 }
 
 extension Connecting {
     var isUnderWay: Bool { true }
+    var descriptorInUse: Int32 { -1 }
+    func timeoutError(after milliseconds: Int) -> SocketError? { nil }
 }
 
 /// A way to a host that is given by its addresses or by name.
@@ -25,20 +31,28 @@ protocol HostConnecting: Connecting {
 
 extension Socket {
     /// The common beginning of every kind of connect: refuses what the state does not allow and forgets the last connection.
-    func beginConnecting(to name: String) throws(SocketError) {
+    func beginConnecting(to name: String, port: Int = 0) throws(SocketError) {
         guard state == .unconnected || state == .bound else {
             try refuse(.operation, "The socket is in state \(state.name): disconnect or abort it first")
         }
         guard !isDestroyed else { throw SocketError(.invalidHandle, "The socket was destroyed") }
-        if state == .unconnected { releaseDescriptor() }
+        let keepsUnread = autoConnect?.connectBegins(to: name, port: port) ?? false
+        // One that was handed in without a connection is what to connect.
+        if state == .unconnected, !loop.idleDescriptors.contains(rawDescriptor) { releaseDescriptor() }
+        forgetLastConnection(keepsUnread: keepsUnread)
+        details.peerName = name
+        details.peer = nil
+        details.shown = ShownAddresses()
+    }
+
+    /// Nothing of what the last connection was is that of the next one.
+    func forgetLastConnection(keepsUnread: Bool) {
         epoch &+= 1
-        dropUnread()
-        dropUnsent()
+        if !keepsUnread { dropUnread() }
+        letGoOfUnsent()
         flags.subtract([.closeWhenConnected, .readFinished, .writeFinishing, .writeFinished, .readPaused, .writeBlocked,
             .hungUp, .onlyBound, .readChannelFinishedSent, .receiveInTurn, .announceInTurn, .optionsPending])
         clearError()
-        details.peerName = name
-        details.peer = nil
     }
 
     var connectTimeoutError: SocketError {
@@ -68,7 +82,7 @@ extension Socket {
             throw SocketError(.portNumberOutOfRange, "The port must be a number from 1 to 65535, not \(port)")
         }
         guard `protocol` != .unknown else { throw SocketError(.invalidArgument, "The protocol must be any, IPv4 or IPv6") }
-        try beginConnecting(to: host)
+        try beginConnecting(to: host, port: port)
         self.openMode = openMode.isDisjoint(with: .readWrite) ? openMode.union(.readWrite) : openMode
         let begun = epoch
         setState(.hostLookup)
@@ -85,7 +99,8 @@ extension Socket {
         let connecting = way(portNumber)
         details.connecting = connecting
         startConnectTimer { socket in
-            socket.connectFailed(socket.connectTimeoutError)
+            let blamed = socket.existingDetails?.connecting?.timeoutError(after: socket.connectTimeout)
+            socket.connectFailed(blamed ?? socket.connectTimeoutError)
         }
         if let address = HostAddress(literal: host) {
             if `protocol` == .any || address.networkProtocol == `protocol` {

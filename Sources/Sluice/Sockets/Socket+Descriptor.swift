@@ -15,8 +15,9 @@ extension Socket {
         do throws(SystemError) { try register() } catch { throw SocketError.from(error) }
     }
 
-    /// Closes the descriptor, if there is one.
+    /// Closes what carried the connection, if there is anything.
     func releaseDescriptor() {
+        if flags.contains(.transportInUse) { endTransport() }
         guard rawDescriptor >= 0 else { return }
         System.close(detachDescriptor())
     }
@@ -25,6 +26,7 @@ extension Socket {
     private func detachDescriptor() -> Int32 {
         unregister()
         loop.idleDescriptors.remove(rawDescriptor)
+        if existingDetails?.shown.isByProxy == true { details.shown = ShownAddresses() }
         receiveTimeout = 0
         flags.subtract([.blocking, .watchesWritable])
         defer { rawDescriptor = -1 }
@@ -102,6 +104,9 @@ extension Socket {
         guard [.connected, .unconnected, .bound].contains(state) else {
             throw SocketError(.invalidArgument, "A descriptor can be taken over as Connected, Bound or Unconnected, not as \(state.name)")
         }
+        guard !flags.contains(.hasTransport) else {
+            try refuse(.unsupportedSocketOperation, "A transport carries this socket's bytes: it takes no descriptor")
+        }
         guard System.isOpen(descriptor), System.isSocket(descriptor) else {
             try refuse(.unsupportedSocketOperation, "\(descriptor) is not the descriptor of a socket")
         }
@@ -109,15 +114,19 @@ extension Socket {
         if state == .connected, System.peerAddress(descriptor) == nil {
             try refuse(.unsupportedSocketOperation, "The descriptor \(descriptor) is not connected")
         }
-        guard descriptor == rawDescriptor || !loop.holds(descriptor) else {
+        guard descriptor != rawDescriptor else {
+            try refuse(.unsupportedSocketOperation, "The descriptor \(descriptor) is this socket's own already")
+        }
+        guard !loop.holds(descriptor) else {
             try refuse(.operation, "The descriptor \(descriptor) belongs to another object")
         }
+        autoConnect?.halt()
         endConnecting()
         epoch &+= 1
-        if descriptor != rawDescriptor { releaseDescriptor() } else { _ = detachDescriptor() }
+        releaseDescriptor()
         dropUnread()
         dropUnsent()
-        flags.formIntersection([.allowHalfOpen, .pauseOnSslErrors, .turnRequested, .sendRequested])
+        flags.formIntersection(.lasting)
         rawDescriptor = descriptor
         clearError()
         self.openMode = openMode
@@ -133,12 +142,16 @@ extension Socket {
 
     func giveDescriptor() throws(SocketError) -> Int32 {
         guard descriptor >= 0 else { throw SocketError(.invalidState, "The socket has no descriptor") }
+        guard !flags.contains(.hasTransport) else {
+            throw SocketError(.unsupportedSocketOperation, "Behind the descriptor goes on what a transport began: it cannot be given away")
+        }
         guard isSettled else {
             throw SocketError(
                 .operation, "\(bytesAvailable) bytes are unread and \(bytesToWrite) unsent: read and flush before taking the descriptor")
         }
         if receiveTimeout != 0 { _ = System.setReceiveTimeout(rawDescriptor, milliseconds: 0) }
         _ = System.setNonBlocking(rawDescriptor, false)
+        autoConnect?.halt()
         let taken = detachDescriptor()
         epoch &+= 1
         progress.ended &+= 1

@@ -41,11 +41,17 @@ extension Socket {
         if let connecting = existingDetails?.connecting {
             connecting.advance(until: earliest(deadline, existingDetails?.connectTimer))
         } else {
-            let end = earliest(deadline, existingDetails?.closeTimer)
-            guard sleepOnce(for: kind, timeout: timeout, deadline: end) else { return false }
+            var end = earliest(deadline, existingDetails?.closeTimer)
+            var limit = timeout
+            if let idleTimer, idleTimer.isActive {
+                end = earliest(end, idleTimer)
+                // It is for us to look; the system is not to sleep longer than that.
+                limit = max(1, Int(Self.milliseconds(until: end)))
+            }
+            guard sleepOnce(for: kind, timeout: limit, deadline: end) || limit != timeout else { return false }
         }
         let now = System.monotonicNanoseconds()
-        for timer in [existingDetails?.connectTimer, existingDetails?.closeTimer] {
+        for timer in [existingDetails?.connectTimer, existingDetails?.closeTimer, idleTimer] {
             if let timer, timer.isActive, timer.deadline <= now { timer.fire() }
         }
         return deadline.map { now < $0 } ?? true

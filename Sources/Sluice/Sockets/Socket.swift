@@ -38,6 +38,25 @@ open class Socket: EventSource, ReadinessHandler, TurnHandler {
         static let watchesWritable = Flags(rawValue: 1 << 16)
         /// Closing without ever having been connected: no `disconnected` is told.
         static let onlyBound = Flags(rawValue: 1 << 24)
+        /// A transport stands behind this socket, carries its connection, is being called, asked for a turn of the loop.
+        static let hasTransport = Flags(rawValue: 1 << 22)
+        static let transportInUse = Flags(rawValue: 1 << 23)
+        static let inTransport = Flags(rawValue: 1 << 25)
+        static let transportInTurn = Flags(rawValue: 1 << 26)
+        /// Descriptors may come along with the bytes.
+        static let passesDescriptors = Flags(rawValue: 1 << 27)
+        /// The last read stopped at a descriptor that came with the bytes: there may be more behind it.
+        static let stoppedAtDescriptor = Flags(rawValue: 1 << 28)
+        /// Accepted, and still in its server's queue.
+        static let untaken = Flags(rawValue: 1 << 30)
+        /// Descriptors wait for a byte to travel with.
+        static let descriptorsToSend = Flags(rawValue: 1 << 29)
+        /// Receiving is more than recv(2).
+        static let indirect: Flags = [.hasTransport, .passesDescriptors]
+        /// What the object is rather than what its connection does: it stays when a connection ends or is replaced.
+        static let lasting: Flags = [
+            .allowHalfOpen, .pauseOnSslErrors, .turnRequested, .sendRequested, .hasTransport, .passesDescriptors,
+        ]
         static let readChannelFinishedSent = Flags(rawValue: 1 << 17)
         /// The queue was dropped, and borrowed memory is given back: nothing new is accepted meanwhile.
         static let dropping = Flags(rawValue: 1 << 19)
@@ -101,7 +120,7 @@ open class Socket: EventSource, ReadinessHandler, TurnHandler {
     public var lastError: SocketError? { storedDetails?.error }
 
     /// True while there is a live descriptor: Bound, Connected, Closing.
-    public var isValid: Bool { descriptor >= 0 }
+    public var isValid: Bool { descriptor >= 0 || flags.contains(.transportInUse) && (state == .connected || state == .closing) }
     public var isOpen: Bool { !openMode.isDisjoint(with: .readWrite) }
     public var isReadable: Bool { openMode.contains(.readOnly) }
     public var isWritable: Bool { openMode.contains(.writeOnly) }
@@ -117,16 +136,22 @@ open class Socket: EventSource, ReadinessHandler, TurnHandler {
     }
 
     /// "*" is any address of both families.
-    public var localAddress: String { address(local: true)?.boundDescription(of: rawDescriptor) ?? "" }
-    public var localPort: Int { Int(address(local: true)?.port ?? 0) }
-    public var peerAddress: String { address(local: false)?.hostAddress?.description ?? "" }
-    public var peerPort: Int { Int(address(local: false)?.port ?? 0) }
+    public var localAddress: String { address(local: true)?.boundDescription(of: rawDescriptor) ?? shown?.localAddress ?? "" }
+    public var localPort: Int { address(local: true).map { Int($0.port) } ?? shown?.localPort ?? 0 }
+    public var peerAddress: String { address(local: false)?.hostAddress?.description ?? shown?.peerAddress ?? "" }
+    public var peerPort: Int { address(local: false).map { Int($0.port) } ?? shown?.peerPort ?? 0 }
     /// The host as given to `connectToHost`; "" for accepted sockets.
     public var peerName: String { storedDetails?.peerName ?? "" }
 
     private func address(local: Bool) -> SocketAddress? {
-        guard rawDescriptor >= 0 else { return nil }
+        guard rawDescriptor >= 0, storedDetails?.shown.hides(local: local) != true else { return nil }
         return local ? System.localAddress(rawDescriptor) : System.peerAddress(rawDescriptor)
+    }
+
+    /// What a transport or a proxy shows of the connection.
+    private var shown: ShownAddresses? {
+        guard let shown = storedDetails?.shown, shown.isByProxy == (rawDescriptor >= 0) else { return nil }
+        return shown
     }
 
     /// How messages name the other end.
@@ -143,7 +168,10 @@ open class Socket: EventSource, ReadinessHandler, TurnHandler {
     /// Whether the connection goes on for sending after the peer has ended its side (then told by readChannelFinished alone).
     public var allowHalfOpen: Bool {
         get { flags.contains(.allowHalfOpen) }
-        set { if newValue { flags.insert(.allowHalfOpen) } else { flags.remove(.allowHalfOpen) } }
+        set {
+            if newValue { flags.insert(.allowHalfOpen) } else { flags.remove(.allowHalfOpen) }
+            noteChange()
+        }
     }
     /// Milliseconds that looking up and connecting may take, 60,000 at first; -1 is no limit. For the next attempt.
     public var connectTimeout: Int { storedDetails?.connectTimeout ?? Self.standardTimeLimit }
@@ -153,11 +181,13 @@ open class Socket: EventSource, ReadinessHandler, TurnHandler {
     public func setConnectTimeout(_ milliseconds: Int) throws(SocketError) {
         try checkTimeLimit(milliseconds, "connectTimeout")
         details.connectTimeout = milliseconds
+        noteChange()
     }
 
     public func setCloseTimeout(_ milliseconds: Int) throws(SocketError) {
         try checkTimeLimit(milliseconds, "closeTimeout")
         details.closeTimeout = milliseconds
+        noteChange()
     }
 
     func checkTimeLimit(_ milliseconds: Int, _ name: String) throws(SocketError) {
@@ -179,8 +209,9 @@ open class Socket: EventSource, ReadinessHandler, TurnHandler {
 
     /// The value in force, as the system tells it; before there is a descriptor the value that was set.
     public func option(_ option: SocketOption) throws(SocketError) -> Int {
-        if rawDescriptor >= 0, let family = System.socketFamily(rawDescriptor) {
-            return try System.getSocketOption(rawDescriptor, option, family: family, socketType: socketType)
+        let descriptor = descriptorForOptions
+        if descriptor >= 0, let family = System.socketFamily(descriptor) {
+            return try System.getSocketOption(descriptor, option, family: family, socketType: socketType)
         }
         try option.checkSupported(by: socketType)
         if let stored = storedDetails?.options.first(where: { $0.option == option }) { return stored.value }
@@ -192,11 +223,18 @@ open class Socket: EventSource, ReadinessHandler, TurnHandler {
     /// A value that does not fit is InvalidArgument, an option that this kind does not have UnsupportedSocketOperationError.
     public func setOption(_ option: SocketOption, _ value: Int) throws(SocketError) {
         try option.check(value, for: socketType)
-        if rawDescriptor >= 0, let family = System.socketFamily(rawDescriptor) {
-            try System.setSocketOption(rawDescriptor, option, value, family: family, socketType: socketType)
+        let descriptor = descriptorForOptions
+        if descriptor >= 0, let family = System.socketFamily(descriptor) {
+            try System.setSocketOption(descriptor, option, value, family: family, socketType: socketType)
         }
         details.setOption(option, option.isSwitch ? (value == 0 ? 0 : 1) : value)
         if state == .hostLookup || state == .connecting { flags.insert(.optionsPending) }
+        noteChange()
+    }
+
+    /// While connecting it is that of the attempt which began first.
+    private var descriptorForOptions: Int32 {
+        rawDescriptor >= 0 ? rawDescriptor : existingDetails?.connecting?.descriptorInUse ?? -1
     }
 
     /// Gives a fresh descriptor the options that were set before. What the descriptor's family does not have is left out.
@@ -228,6 +266,7 @@ open class Socket: EventSource, ReadinessHandler, TurnHandler {
         guard state != newState else { return }
         state = newState
         send(.stateChanged, .stateChanged(newState))
+        existingDetails?.model?.stateChanged()
     }
 
     func unsupported(_ operation: String) -> SocketError {
@@ -257,6 +296,8 @@ open class Socket: EventSource, ReadinessHandler, TurnHandler {
     open func takeDescriptor() throws(SocketError) -> Int32 { try giveDescriptor() }
 
     open var bytesAvailable: Int { 0 }
+    /// The same of what was received already: the system is not asked, and nothing happens.
+    var bytesHeld: Int { bytesAvailable }
     open var bytesToWrite: Int { 0 }
     open var atEnd: Bool { bytesAvailable == 0 }
     open var canReadLine: Bool { false }
@@ -304,20 +345,38 @@ open class Socket: EventSource, ReadinessHandler, TurnHandler {
     func sendSoon() {}
     /// Tells what was sent and not yet told.
     func tellWritten() {}
+    /// Tells the peer that nothing more will be sent. False when that takes until the descriptor is writable.
+    func saidGoodbye() -> Bool { true }
+    /// The transport's connection is over.
+    func endTransport() {}
     /// Drops what was received and not read, and what was accepted and not sent.
     func dropUnread() {}
     func dropUnsent() {}
+    /// The connection has ended, and what is unsent waits for the next one.
+    func parkUnsent() { dropUnsent() }
     /// `close` was called: the connection may still be sending.
     func deviceClosed() {}
     /// The connection is no more; its events are still to come.
     func connectionForgotten() {}
+    /// What can be said of a wait for encryption, without waiting.
+    var encryptionVerdict: Bool? { false }
     /// What can be said of a wait for readyRead once there is a connection, without waiting.
     var readVerdict: Bool? { false }
     /// For blocking waits: sleeps until something happens to the descriptor or the deadline has come, and handles it. False at
     /// the deadline.
     func sleepOnce(for kind: Wait.Kind, timeout: Int, deadline: UInt64?) -> Bool { false }
 
+    override func observe(_ isObserved: Bool) { watchProperties(isObserved) }
+
+    override func sendObserved(_ type: EventType, _ event: Event) { sendWithChanges(type, event) }
+
+    /// Connects to the host that the properties name.
+    func connectAutomatically(to host: String, port: Int, protocol: NetworkProtocol) throws(SocketError) {
+        try connectToHost(host, port: port, protocol: `protocol`)
+    }
+
     override func shutDown() {
+        existingDetails?.model?.end()
         if state != .unconnected { abort() }
         // After a close the descriptor outlives the state until the events are over; here they are.
         openMode = []
@@ -332,13 +391,13 @@ open class Socket: EventSource, ReadinessHandler, TurnHandler {
     func connectFailed(_ error: SocketError) {
         var error = error
         if error.attempts.isEmpty, let attempts = existingDetails?.connecting?.attempts { error.attempts = attempts }
-        if bytesToWrite > 0 { error.message += "; \(bytesToWrite) bytes were not sent" }
+        error.message += unsentSuffix
         endConnecting()
         epoch &+= 1
         let begun = epoch
         progress.ended &+= 1
         progress.failed &+= 1
-        dropUnsent()
+        letGoOfUnsent()
         releaseDescriptor()
         details.error = error
         errorCount &+= 1

@@ -12,10 +12,15 @@ final class SocketDetails {
     var connectTimer: Timer?
     var closeTimer: Timer?
     var waits: [Wait] = []
+    var model: SocketModel?
+    var transport: (any Transport)?
+    var proxyUse: ProxyUse?
+    var shown = Socket.ShownAddresses()
     /// Of local sockets.
     var serverName = ""
     var fullServerName = ""
     var localOptions: LocalServerAccess = []
+    var descriptors: DescriptorPassing?
 
     func setOption(_ option: SocketOption, _ value: Int) {
         options.removeAll { $0.option == option }

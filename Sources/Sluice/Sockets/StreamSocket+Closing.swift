@@ -30,8 +30,8 @@ extension StreamSocket {
                 guard begun == epoch, state == .connected else { return }
             }
         }
-        var error = SocketError.from(errno: number, doing: action, peer: peerDescription)
-        if bytesToWrite > 0 { error.message += "; \(bytesToWrite) bytes were not sent" }
+        var error = transport?.failure ?? SocketError.from(errno: number, doing: action, peer: peerDescription)
+        error.message += unsentSuffix
         endByPeer(error, canSend: false)
     }
 
@@ -42,7 +42,7 @@ extension StreamSocket {
         guard begun == epoch else { return }
         report(error)
         guard begun == epoch else { return }
-        if !canSend { dropUnsent() }
+        if !canSend { letGoOfUnsent() }
         enterClosing()
     }
 }

@@ -21,8 +21,8 @@ extension StreamSocket {
             chunksLeft -= 1
             announceRead()
             guard begun == epoch else { return }
-            // A short read means that the system had no more; after a hang-up the end still has to be seen.
-            if received < room, !flags.contains(.hungUp) { return }
+            // A short read means that the system had no more; after a hang-up the end still has to be seen. A transport says so.
+            if received < room, flags.isDisjoint(with: [.hungUp, .transportInUse, .stoppedAtDescriptor]) { return }
             share -= received
             if share <= 0 {
                 requestTurn(.receiveInTurn)
@@ -52,7 +52,7 @@ extension StreamSocket {
         if large {
             // Much is unread already: spare it the detour.
             guard let place = readBuffer.reserve(room) else { return -Int(ENOMEM) }
-            let received = System.recv(rawDescriptor, place, room, MSG_DONTWAIT)
+            let received = receiveBytes(place, room)
             if received > 0 {
                 readBuffer.commit(received)
                 discardIfWriteOnly()
@@ -60,9 +60,16 @@ extension StreamSocket {
             return received
         }
         guard claimScratch() else { return -Int(ENOMEM) }
-        let received = System.recv(rawDescriptor, area.pointee.bytes, room, MSG_DONTWAIT)
+        let received = receiveBytes(area.pointee.bytes, room)
         if received > 0, !keep(received) { return -Int(ENOMEM) }
         return received
+    }
+
+    /// As recv(2) that does not wait, or minus errno.
+    @inline(__always)
+    private func receiveBytes(_ place: UnsafeMutableRawPointer, _ room: Int) -> Int {
+        flags.isDisjoint(with: .indirect)
+            ? System.recv(rawDescriptor, place, room) : receiveIndirectly(place, room, waiting: false)
     }
 
     /// Makes the loop's scratch area free: whoever's unread bytes are still in it copies them out.
@@ -145,7 +152,10 @@ extension StreamSocket {
         try checkReadable(buffer.count)
         guard let destination = buffer.baseAddress else { return 0 }
         let count = readBuffer.read(into: destination, size: buffer.count, peek: peek)
-        if count > 0, !peek { resumeReading() }
+        if count > 0, !peek {
+            resumeReading()
+            noteChange(settings: false)
+        }
         return count
     }
 
@@ -165,11 +175,13 @@ extension StreamSocket {
         let count = min(maxSize, readBuffer.count)
         readBuffer.skip(count)
         resumeReading()
+        noteChange(settings: false)
         return count
     }
 
     func putBack(_ byte: UInt8) throws(SocketError) {
         guard isReadable else { throw SocketError(.operation, "The socket is not open for reading") }
         guard readBuffer.prepend(byte) else { throw SocketError(.outOfMemory, "There is no memory for the read buffer") }
+        noteChange(settings: false)
     }
 }

@@ -4,6 +4,7 @@ import Glibc
 /// What the blocking form of waits does with a stream.
 extension StreamSocket {
     func sleepOnStream(for kind: Wait.Kind, timeout: Int, deadline: UInt64?) -> Bool {
+        if let transport { return sleepOnTransport(transport, deadline: deadline) }
         if kind == .readyRead {
             // Nobody answers a question that was not sent.
             if bytesToWrite > 0 { _ = flushQueue() }
@@ -41,7 +42,9 @@ extension StreamSocket {
             pollOnce(until: deadline, singleChunk: true)
             return timeout != 0 && Self.milliseconds(until: deadline) != 0
         }
-        let received = System.recvOnce(rawDescriptor, loop.buffers.incoming.pointee.bytes, room)
+        let place = loop.buffers.incoming.pointee.bytes
+        let received = flags.isDisjoint(with: .indirect)
+            ? System.recvOnce(rawDescriptor, place, room) : receiveIndirectly(place, room, waiting: true)
         switch received {
         case 1...:
             if keep(received) { announceRead(keepWindow: true) } else { connectionBroken(ENOMEM, doing: .read) }

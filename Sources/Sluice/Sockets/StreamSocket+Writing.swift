@@ -4,7 +4,7 @@ extension StreamSocket {
     /// How many bytes a write of this size may add; throws when nothing may be written at all.
     private func acceptable(_ size: Int) throws(SocketError) -> Int {
         guard isWritable, !flags.contains(.dropping) else { throw SocketError(.operation, "The socket is not open for writing") }
-        guard state != .unconnected, state != .bound else { throw SocketError(.operation, "The socket is not connected") }
+        guard state != .unconnected && state != .bound || keepsUnsent else { throw SocketError(.operation, "The socket is not connected") }
         guard !flags.contains(.writeFinishing) else {
             throw SocketError(.operation, "The writing side was shut down: nothing more can be written")
         }
@@ -20,7 +20,7 @@ extension StreamSocket {
     /// Puts bytes that will leave when the handler ends into the loop's outgoing area. False where they need a queue.
     private func gather(_ bytes: UnsafeRawBufferPointer) -> Bool {
         let area = loop.buffers.outgoing
-        guard writeQueue == nil, state == .connected, let source = bytes.baseAddress else { return false }
+        guard writeQueue == nil, state == .connected, !flags.contains(.descriptorsToSend), let source = bytes.baseAddress else { return false }
         if area.pointee.owner == nil {
             area.pointee.owner = .passUnretained(self)
             area.pointee.count = 0
@@ -32,7 +32,7 @@ extension StreamSocket {
     }
 
     /// The queue, with what was gathered at its head. Nil without memory: everything is then where it was.
-    private func queueForWriting() -> WriteQueue? {
+    func queueForWriting() -> WriteQueue? {
         if let writeQueue { return writeQueue }
         let queue = loop.buffers.takeQueue()
         let area = loop.buffers.outgoing
@@ -81,6 +81,7 @@ extension StreamSocket {
         } else if state == .connected || state == .closing {
             requestSend()
         }
+        noteChange(settings: false)
     }
 
     func requestSend() {
@@ -125,12 +126,13 @@ extension StreamSocket {
     /// Moves bytes from the queue to the system, without a word unless the connection turns out to be broken.
     @discardableResult
     private func transmit(share: Int) -> Bool {
+        if let transport, flags.contains(.transportInUse) { return transmit(over: transport, share: share) }
         guard rawDescriptor >= 0 else { return false }
         guard let queue = writeQueue else { return transmitGathered() }
         var total = 0
         var failure: Int32 = 0
         while !queue.isEmpty {
-            let (sent, complete) = queue.send(to: rawDescriptor)
+            let (sent, complete) = flags.contains(.descriptorsToSend) ? sendWithDescriptors(queue) : queue.send(to: rawDescriptor)
             if sent < 0 {
                 if sent == -Int(EAGAIN) { blocked(queue) } else { failure = Int32(truncatingIfNeeded: -sent) }
                 break
@@ -164,7 +166,7 @@ extension StreamSocket {
         let area = loop.buffers.outgoing
         guard area.pointee.isOwned(by: self) else { return false }
         let count = area.pointee.count
-        let result = System.send(rawDescriptor, area.pointee.bytes, count, MSG_DONTWAIT)
+        let result = System.send(rawDescriptor, area.pointee.bytes, count)
         guard result >= 0 || result == -Int(EAGAIN) else {
             connectionBroken(Int32(truncatingIfNeeded: -result), doing: .write)
             return false
@@ -184,6 +186,38 @@ extension StreamSocket {
         progress.sent &+= 1
         unreported += sent
         return true
+    }
+
+    /// As `transmit`, by way of the transport.
+    private func transmit(over transport: any Transport, share: Int) -> Bool {
+        guard bytesToWrite > 0, !flags.contains(.inTransport), let queue = queueForWriting() else { return false }
+        let begun = epoch
+        var total = 0
+        var failure: Int32 = 0
+        while !queue.isEmpty, total < share {
+            flags.insert(.inTransport)
+            let sent = queue.offer { transport.send($0) }
+            flags.remove(.inTransport)
+            guard begun == epoch, writeQueue === queue else { return total > 0 }
+            if sent <= 0 {
+                if sent == 0 || sent == -Int(EAGAIN) { blocked(queue) } else { failure = Int32(clamping: -sent) }
+                break
+            }
+            queue.consume(sent)
+            total += sent
+        }
+        if total >= share, !queue.isEmpty { requestSend() }
+        if total > 0 {
+            progress.sent &+= 1
+            unreported += total
+        }
+        if queue.isEmpty {
+            writeQueue = nil
+            loop.buffers.recycle(queue)
+        }
+        queue.runReleases()
+        if failure != 0, begun == epoch { connectionBroken(failure, doing: .write) }
+        return total > 0
     }
 
     /// The system takes no more: it will tell when it does.
@@ -210,8 +244,9 @@ extension StreamSocket {
     /// Nothing is left to send.
     func writingDone() {
         if flags.contains(.writeFinishing), !flags.contains(.writeFinished) {
+            let result = endWriting()
+            if result == -Int(EAGAIN) { return }
             flags.insert(.writeFinished)
-            let result = System.shutdown(rawDescriptor, Int(SHUT_WR))
             if result < 0, result != -Int(ENOTCONN) {
                 connectionBroken(Int32(truncatingIfNeeded: -result), doing: .write)
                 return
@@ -222,7 +257,25 @@ extension StreamSocket {
                 guard begun == epoch else { return }
             }
         }
-        if state == .closing { finishClose() }
+        if state == .closing, saidGoodbye() { finishClose() }
+    }
+
+    private func endWriting() -> Int {
+        guard let transport, flags.contains(.transportInUse) else { return System.shutdown(rawDescriptor, Int(SHUT_WR)) }
+        return finishSending(transport)
+    }
+
+    /// -EAGAIN: it has to be asked again once it is writable.
+    func finishSending(_ transport: any Transport) -> Int {
+        guard !flags.contains(.inTransport) else { return 0 }
+        flags.insert(.inTransport)
+        let result = transport.finishSending()
+        flags.remove(.inTransport)
+        if result == -Int(EAGAIN) {
+            flags.insert(.writeBlocked)
+            watchWritable(true)
+        }
+        return result
     }
 
     /// Ends the writing side: what is queued is sent, then FIN (SHUT_WR of shutdown(2)). Reading goes on. Before there is a

@@ -18,7 +18,7 @@ public class StreamSocket: Socket {
     /// A connection that a server accepted, open and Connected from the start. Its descriptor is in blocking mode.
     func beginAccepted(_ descriptor: Int32, by server: Server) throws(SystemError) {
         rawDescriptor = descriptor
-        flags.insert(.blocking)
+        flags.formUnion([.blocking, .untaken])
         openMode = .readWrite
         state = .connected
         readLimit = Server.untakenReadLimit
@@ -26,8 +26,18 @@ public class StreamSocket: Socket {
         server.remember(self)
     }
 
+    /// The ends of the connection are not those of the descriptor: a load balancer stands between.
+    func showAddresses(peer: SocketAddress, local: SocketAddress) {
+        details.shown = ShownAddresses(
+            localAddress: local.hostAddress?.description ?? "", localPort: Int(local.port),
+            peerAddress: peer.hostAddress?.description ?? "", peerPort: Int(peer.port), isByProxy: true, hasLocalEnd: true)
+        details.peer = peer.description
+    }
+
     /// Somebody took this socket from its server's queue.
     func taken() {
+        guard flags.contains(.untaken) else { return }
+        flags.remove(.untaken)
         readLimit = 0
         resumeReading()
         announceUnread()
@@ -104,6 +114,13 @@ public class StreamSocket: Socket {
         flags.remove(.dropping)
     }
 
+    override func parkUnsent() {
+        unreported = 0
+        withdrawSend()
+        // Bytes that only wait for the end of a handler lie in memory that all sockets share.
+        if gatheredCount > 0, queueForWriting() == nil { dropUnsent() }
+    }
+
     // MARK: Turns and readiness
 
     override func takeTurn() {
@@ -119,6 +136,11 @@ public class StreamSocket: Socket {
             if !readBuffer.isEmpty { announceRead() }
             guard begun == epoch else { return }
         }
+        if flags.contains(.transportInTurn) {
+            flags.remove(.transportInTurn)
+            transportReady(readable: true, writable: true)
+            guard begun == epoch else { return }
+        }
         if flags.contains(.receiveInTurn) {
             flags.remove(.receiveInTurn)
             receive()
@@ -130,6 +152,10 @@ public class StreamSocket: Socket {
     override func tellWritten() { reportWritten() }
 
     override func descriptorReady(_ readiness: Readiness) {
+        if flags.contains(.transportInUse) {
+            transportReady(readable: true, writable: true)
+            return
+        }
         if !readiness.isDisjoint(with: [.readHangup, .error, .hangup]) { flags.insert(.hungUp) }
         if flags.contains(.writeBlocked), !readiness.isDisjoint(with: [.writable, .error, .hangup]) {
             flags.remove(.writeBlocked)
@@ -161,12 +187,14 @@ public class StreamSocket: Socket {
         try checkSize(size, "readBufferSize")
         readLimit = size
         resumeReading()
+        noteChange()
     }
 
     /// `write` accepts bytes while fewer than so many are unsent (0: no limit).
     public override func setWriteBufferSize(_ size: Int) throws(SocketError) {
         try checkSize(size, "writeBufferSize")
         writeLimit = size
+        noteChange()
     }
 
     // MARK: Reading, writing, closing, waiting: what these do is told in the extensions
@@ -200,12 +228,40 @@ public class StreamSocket: Socket {
         state == .connected && !flags.contains(.readFinished) && readRoom > 0 ? nil : false
     }
 
+    /// As recv(2) that waits or does not, or minus errno, where there is more to it than that.
+    func receiveIndirectly(_ place: UnsafeMutableRawPointer, _ room: Int, waiting: Bool) -> Int {
+        guard let transport else { return -Int(ENOTCONN) }
+        return receive(over: transport, place, room)
+    }
+
+    /// As `WriteQueue.send(to:)`, with what travels beside the bytes.
+    func sendWithDescriptors(_ queue: WriteQueue) -> (sent: Int, complete: Bool) { queue.send(to: rawDescriptor) }
+
+    override func saidGoodbye() -> Bool {
+        guard let transport, flags.contains(.transportInUse), !flags.contains(.writeFinished) else { return true }
+        return finishSending(transport) != -Int(EAGAIN)
+    }
+
+    /// Has the transport a handshake of its own to go on with? True: nothing else may happen to the bytes yet.
+    func goesOnWithTransport() -> Bool { false }
+
+    override func endTransport() {
+        flags.remove(.transportInUse)
+        guard let transport else { return }
+        if rawDescriptor < 0 { details.shown = ShownAddresses() }
+        flags.insert(.inTransport)
+        transport.close()
+        flags.remove(.inTransport)
+    }
+
     override func sleepOnce(for kind: Wait.Kind, timeout: Int, deadline: UInt64?) -> Bool {
         sleepOnStream(for: kind, timeout: timeout, deadline: deadline)
     }
 
     override func shutDown() {
         super.shutDown()
+        // Whose transport it is may count on its end, even if the loop still has a turn for this object.
+        if flags.contains(.hasTransport) { install(nil) }
         server?.forget(self)
     }
 }

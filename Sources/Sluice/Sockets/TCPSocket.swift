@@ -3,8 +3,10 @@ import Glibc
 /// A TCP connection (RFC 9293), as client or accepted by a `TCPServer`.
 ///
 /// One object can make any number of connections, one after the other.
-public final class TCPSocket: StreamSocket {
+public class TCPSocket: StreamSocket {
     public init(loop: EventLoop) { super.init(loop: loop, kind: .tcpSocket) }
+
+    override init(loop: EventLoop, kind: ObjectKind) { super.init(loop: loop, kind: kind) }
 
     public override var socketType: SocketType { .tcp }
 
@@ -18,12 +20,22 @@ public final class TCPSocket: StreamSocket {
     public override func connectToHost(
         _ host: String, port: Int, openMode: OpenMode = .readWrite, protocol: NetworkProtocol = .any
     ) throws(SocketError) {
-        try connect(to: host, port: port, openMode: openMode, protocol: `protocol`) { TCPConnecting(self, host: host, port: $0) }
+        if let transport { return try connectTransport(transport, to: host, port: port, openMode: openMode) }
+        let proxy = try proxy.inForce(for: host, port: port)
+        try connect(to: host, port: port, openMode: openMode, protocol: `protocol`) {
+            TCPConnecting(self, host: host, port: $0, proxy: proxy)
+        }
     }
 
     func raceWon(descriptor: Int32, slot: Int32, readiness: Readiness, peer: String) {
-        releaseDescriptor()
-        adopt(descriptor, slot: slot)
+        if rawDescriptor >= 0, (try? watchDescriptor(.connected)) != nil {
+            // What won is a duplicate of the socket's own descriptor, whose number stays.
+            loop.poller.unregister(slot)
+            System.close(descriptor)
+        } else {
+            releaseDescriptor()
+            adopt(descriptor, slot: slot)
+        }
         if flags.contains(.optionsPending), let family = System.socketFamily(descriptor) {
             applyOptions(to: descriptor, family: family)
         }
@@ -44,7 +56,12 @@ public final class TCPSocket: StreamSocket {
     func descriptorForAttempt(at address: SocketAddress) throws(SocketError) -> Descriptor {
         do throws(SystemError) {
             // A bound socket connects from where it is bound.
-            if rawDescriptor >= 0 { return try System.duplicate(rawDescriptor) }
+            if rawDescriptor >= 0 {
+                // One that was handed in may be one that waits, which connecting must not.
+                _ = System.setNonBlocking(rawDescriptor, true)
+                flags.remove(.blocking)
+                return try System.duplicate(rawDescriptor)
+            }
             let descriptor = try System.socket(family: address.family, type: System.stream, nonBlocking: true)
             System.setOption(descriptor.rawValue, SOL_SOCKET, SO_OOBINLINE, 1)
             applyOptions(to: descriptor.rawValue, family: address.family)

@@ -13,7 +13,8 @@ extension UDPSocket {
     }
 
     private func changeMembership(of group: String, interface: String?, join: Bool) throws(SocketError) {
-        guard state == .bound || state == .connected else {
+        // To a connected socket nothing comes that was not sent to its own address.
+        guard state == .bound else {
             try refuse(.operation, "The socket is \(state.name): it has to be bound to \(join ? "join" : "leave") a group")
         }
         guard let address = HostAddress(literal: group), address.isMulticast else {

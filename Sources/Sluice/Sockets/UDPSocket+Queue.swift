@@ -106,10 +106,11 @@ extension UDPSocket {
         }
         try checkRoom(for: bytes.count)
         makeOutbox().append(DatagramOutbox.Item(data: Array(bytes), destination: destination, options: options))
-        blocked()
+        waitUntilWritable()
+        noteChange(settings: false)
     }
 
-    private func blocked() {
+    func waitUntilWritable() {
         flags.insert(.writeBlocked)
         watchWritable(true)
     }
@@ -118,13 +119,18 @@ extension UDPSocket {
     func sendQueue() -> Bool {
         guard let outbox = existingOutbox, outbox.hasItems, rawDescriptor >= 0 else { return false }
         let begun = epoch
+        if association != nil {
+            let hasSent = sendRelayedQueue(outbox)
+            if begun == epoch, existingOutbox === outbox, !outbox.hasItems { queueSent() }
+            return hasSent
+        }
         var hasSent = false
         flags.remove(.writeBlocked)
         while begun == epoch, existingOutbox === outbox, outbox.hasItems {
             let outcome = sendTogether(outbox.items, from: outbox.first, to: target(of: outbox.items[outbox.first])) { target(of: $0) }
             outbox.removeFirst(outcome.datagrams)
             if outcome.datagrams > 0 { hasSent = true }
-            if outcome.failure == EAGAIN { blocked() }
+            if outcome.failure == EAGAIN { waitUntilWritable() }
             tell(outcome)
             guard begun == epoch, existingOutbox === outbox, !flags.contains(.writeBlocked) else { return hasSent }
             guard outcome.datagrams == 0, outcome.failure != 0, !noteSegments(outcome), outbox.hasItems else { continue }

@@ -8,14 +8,14 @@ extension UDPSocket {
 
     // MARK: From the system
 
-    private var canReceive: Bool { state == .bound || state == .connected }
+    /// A socket without a descriptor may be in these states too, when it merely shows them.
+    var isLive: Bool { rawDescriptor >= 0 && (state == .bound || state == .connected) }
 
     /// Tells of datagrams until nothing is left, or until a handler reads nothing: then no more is told before something is read.
     func receive() {
         let begun = epoch
         share = EventLoop.fairShare
-        // A socket that is open for writing alone leaves it to the system to drop what comes.
-        while canReceive, !isOpen || isReadable, !datagramFlags.contains(.announced) {
+        while isLive, !datagramFlags.contains(.announced) {
             if inbox.isEmpty {
                 guard datagramFlags.contains(.moreInSystem) else { return }
                 guard share > 0 else {
@@ -52,12 +52,21 @@ extension UDPSocket {
         for _ in 0..<64 {
             if let owner = scratch.owner, owner !== self { owner.settleInbox() }
             scratch.owner = nil
-            let count = scratch.receive(rawDescriptor, limit: Self.packetLimit, wait: wait)
+            var count = scratch.receive(rawDescriptor, limit: Self.packetLimit, wait: wait)
+            let isFull = count == Self.packetLimit
+            if count > 0, let association, let packets = scratch.packets {
+                count = association.unwrap(packets, count: count)
+                if count == 0 {
+                    // As after a signal, the caller looks at its deadline.
+                    if wait { return -Int(EINTR) }
+                    continue
+                }
+            }
             if count > 0, let packets = scratch.packets {
                 inbox.load(packets, count: count)
                 scratch.owner = self
                 for index in 0..<count { share -= Int(packets[index].size) + Self.packetCost }
-                if count < Self.packetLimit { datagramFlags.remove(.moreInSystem) } else { datagramFlags.insert(.moreInSystem) }
+                if !isFull { datagramFlags.remove(.moreInSystem) } else { datagramFlags.insert(.moreInSystem) }
                 return count
             }
             if count == -Int(EAGAIN) || count == 0 {
@@ -85,7 +94,7 @@ extension UDPSocket {
     /// Whether there is a datagram to read.
     private func fillInbox() -> Bool {
         if !inbox.isEmpty { return true }
-        guard canReceive else { return false }
+        guard isLive else { return false }
         // Inside its own handler the socket knows whether the system has more, and keeps to its share of the turn.
         if flags.contains(.inReadyRead), share <= 0 || !datagramFlags.contains(.moreInSystem) { return false }
         guard fetch(wait: false) > 0 else { return false }
@@ -98,6 +107,7 @@ extension UDPSocket {
     private func didRead() {
         datagramFlags.remove(.announced)
         if !flags.contains(.inReadyRead) { announceRest() }
+        noteChange(settings: false)
     }
 
     private func announceRest() {
@@ -124,11 +134,11 @@ extension UDPSocket {
     }
 
     /// The next datagram, as much of it as there is room for; the rest is lost. When there is none TemporaryError is thrown, and
-    /// told by errorOccurred.
+    /// told by errorOccurred unless `quietly` is asked for.
     public func readDatagram(
-        into buffer: UnsafeMutableRawBufferPointer
+        into buffer: UnsafeMutableRawBufferPointer, quietly: Bool = false
     ) throws(SocketError) -> (count: Int, details: DatagramDetails) {
-        try requireDatagram(isTold: true)
+        try requireDatagram(isTold: !quietly)
         let front = inbox.front
         let count = min(front.count, buffer.count)
         if count > 0 { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: front[..<count])) }
@@ -141,20 +151,36 @@ extension UDPSocket {
 
     /// As many datagrams as there are, up to `maxCount`; none is no error.
     public func readDatagrams(maxCount: Int) throws(SocketError) -> [Datagram] {
-        try checkSize(maxCount, "maxCount")
-        try requireState()
         var datagrams: [Datagram] = []
-        while datagrams.count < maxCount {
-            if inbox.isEmpty, !datagrams.isEmpty, !datagramFlags.contains(.moreInSystem) { break }
-            guard fillInbox() else { break }
+        try readDatagrams(maxCount: maxCount) { bytes, details in
             if datagrams.isEmpty { datagrams.reserveCapacity(min(maxCount, inbox.datagramCount)) }
-            datagrams.append(takeFront(.max))
+            datagrams.append(Datagram(data: Array(bytes), details: details))
         }
         return datagrams
     }
 
+    /// The same without memory for each: `body` is lent the bytes while it runs, in which it leaves the socket alone. Returns how
+    /// many there were.
+    @discardableResult
+    public func readDatagrams(
+        maxCount: Int, _ body: (UnsafeRawBufferPointer, DatagramDetails) -> Void
+    ) throws(SocketError) -> Int {
+        try checkSize(maxCount, "maxCount")
+        try requireState()
+        var count = 0
+        while count < maxCount {
+            if inbox.isEmpty, count > 0, !datagramFlags.contains(.moreInSystem) { break }
+            guard fillInbox() else { break }
+            body(UnsafeRawBufferPointer(inbox.front), frontDetails)
+            inbox.removeFront()
+            didRead()
+            count += 1
+        }
+        return count
+    }
+
     private func requireState() throws(SocketError) {
-        guard canReceive else { throw SocketError(.operation, "The socket is neither bound nor connected: nothing can be received") }
+        guard isLive else { throw SocketError(.operation, "The socket is neither bound nor connected: nothing can be received") }
     }
 
     private func requireDatagram(isTold: Bool) throws(SocketError) {
@@ -185,7 +211,9 @@ extension UDPSocket {
 
     private func checkReadable() throws(SocketError) {
         guard isReadable else { throw SocketError(.operation, "The socket is not open for reading") }
-        guard canReceive else { throw SocketError(.operation, "The socket is not connected and nothing is left to read") }
+        guard state == .connected else {
+            throw SocketError(.operation, "The socket is not connected: what comes is read by readDatagram")
+        }
     }
 
     /// Reads from the next datagram, never from two. What does not fit stays, and is read next; an empty datagram is read by any
@@ -231,6 +259,8 @@ extension UDPSocket {
     }
 
     func measureLine(_ maxSize: Int) -> Int {
+        // What the system still has is a line too.
+        if state == .connected { _ = fillInbox() }
         let length = frontLineLength ?? inbox.front.count
         return maxSize > 0 ? min(length, maxSize) : length
     }
@@ -250,7 +280,7 @@ extension UDPSocket {
 
     /// A datagram that was told and not read counts; so do those to come. An error of an earlier datagram ends a wait.
     var verdictOnReading: Bool? {
-        guard canReceive, !isOpen || isReadable else { return false }
+        guard isLive else { return false }
         if datagramFlags.contains(.announced), !inbox.isEmpty { return true }
         return failureCountOfWait >= 0 && failureCountOfWait != failureCount ? false : nil
     }
@@ -258,7 +288,7 @@ extension UDPSocket {
     func sleepOnDatagrams(for kind: Wait.Kind, timeout: Int, deadline: UInt64?) -> Bool {
         share = EventLoop.fairShare
         if kind == .readyRead {
-            guard canReceive else { return true }
+            guard isLive else { return true }
             if !inbox.isEmpty {
                 announceInWait()
                 return true

@@ -50,7 +50,7 @@ extension UDPSocket {
 
     func writeToPeer(_ bytes: UnsafeRawBufferPointer) throws(SocketError) -> Int {
         guard isWritable else { throw SocketError(.operation, "The socket is not open for writing") }
-        guard state == .connected else { throw SocketError(.operation, "The socket is not connected") }
+        guard state == .connected, isLive else { throw SocketError(.operation, "The socket is not connected") }
         try send(bytes, to: nil, options: nil)
         return bytes.count
     }
@@ -59,12 +59,17 @@ extension UDPSocket {
     func send(_ bytes: UnsafeRawBufferPointer, to destination: Destination?, options: DatagramOptions?) throws(SocketError) {
         let ipv6 = options != nil && isIPv6(destination)
         if let options, let objection = options.objection(ipv6: ipv6) { try refuse(.invalidArgument, objection) }
-        guard !flags.contains(.writeBlocked) else {
+        if association != nil, let options, options != DatagramOptions() {
+            try refuse(.unsupportedSocketOperation, "A proxy's relay takes no options for a datagram")
+        }
+        guard !flags.contains(.writeBlocked), association?.isReady ?? true else {
             try queue(bytes, to: destination, options: options)
             return
         }
         var outcome = DatagramSender.Outcome()
-        if let options {
+        if let association {
+            outcome = relayOnce(bytes, to: destination ?? association.peer)
+        } else if let options {
             let sender = loop.buffers.datagrams.sender
             sender.begin()
             _ = sender.add(bytes, to: destination, ipv6: ipv6, options: options, largestSegment: 0)
@@ -137,7 +142,7 @@ extension UDPSocket {
     /// Throws what it has told.
     private func target(_ address: String?, _ port: Int?) throws(SocketError) -> Target {
         guard !isDestroyed else { throw SocketError(.invalidHandle, "The socket was destroyed") }
-        guard state == .connected || state == .bound || state == .unconnected else {
+        guard isLive || state == .unconnected else {
             try refuse(.operation, "The socket is \(state.name): no datagram can be sent")
         }
         guard let address else {
@@ -152,11 +157,15 @@ extension UDPSocket {
         }
         guard !address.isEmpty else { try refuse(.invalidArgument, "The datagram's address is empty") }
         guard let host = HostAddress(literal: address) else {
-            try bindToSend("any")
-            return .name(address, port: portNumber)
+            try bindToSend("any", for: address)
+            guard let association, association.proxy.hostNameLookup else { return .name(address, port: portNumber) }
+            if let objection = ProxyEndpoint.objection(to: address) { try refuse(objection.code, objection.message) }
+            let place = Destination(relayed: ProxyEndpoint(host: .name(address), port: portNumber))
+            makeExtras().destination = (address, Int(portNumber), place)
+            return .address(place)
         }
         guard !host.isAny else { try refuse(.invalidArgument, "\(host) is no address that anything can be sent to") }
-        try bindToSend(host.unmapped.isIPv4 ? "AnyIPv4" : "any")
+        try bindToSend(host.unmapped.isIPv4 ? "AnyIPv4" : "any", for: address)
         guard let destination = destination(host, port: portNumber) else {
             try refuse(.unsupportedSocketOperation, "The socket is bound to \(localAddress), from where \(host) cannot be reached")
         }
@@ -166,7 +175,7 @@ extension UDPSocket {
 
     /// Where many datagrams go that can leave together: nothing has to be done or told first.
     private func directTarget(_ address: String?, _ port: Int?) -> Target? {
-        guard state == .connected || state == .bound else { return nil }
+        guard isLive, association == nil else { return nil }
         guard let address else { return state == .connected ? .peer : nil }
         if let known = knownTarget(address, port) { return known }
         guard let portNumber = UInt16(exactly: port ?? 0), portNumber > 0, let host = HostAddress(literal: address), !host.isAny,
@@ -185,13 +194,18 @@ extension UDPSocket {
 
     /// As this socket has to name it; nil when it cannot be reached.
     func destination(_ host: HostAddress, port: UInt16) -> Destination? {
-        reachable(host).map { Destination($0, port: port) }
+        if association != nil { return Destination(relayed: ProxyEndpoint(host: .address(host), port: port)) }
+        return reachable(host).map { Destination($0, port: port) }
     }
 
     /// An unbound socket is bound to what suits its first destination, to both families if that is a name.
-    private func bindToSend(_ address: String) throws(SocketError) {
+    private func bindToSend(_ address: String, for destination: String) throws(SocketError) {
         guard state == .unconnected else { return }
-        try bind(address)
+        if let proxy = try proxyForDatagrams(with: destination) {
+            try bind(by: proxy, port: 0)
+        } else {
+            try bind(address, port: 0, mode: [], type: System.datagram)
+        }
         guard state == .bound else { throw SocketError(.operation, "The socket was closed before the datagram was sent") }
     }
 
@@ -213,22 +227,43 @@ extension UDPSocket {
     @discardableResult
     public func writeDatagrams(_ datagrams: [BorrowedDatagram]) throws(SocketError) -> Int { try writeAll(datagrams) }
 
+    /// The same of datagrams that all go to one place (no address: the peer). Their bytes stay valid during the call.
+    @discardableResult
+    public func writeDatagrams(_ row: [UnsafeRawBufferPointer], address: String? = nil, port: Int? = nil) throws(SocketError) -> Int {
+        try writeAll(row.count, size: { row[$0].count }) { first in
+            directTarget(address, port).flatMap { sendRow(row, from: first, to: $0) }
+        } alone: { index throws(SocketError) in
+            try writeDatagram(row[index], address: address, port: port)
+        }
+    }
+
     private func writeAll<Item: AddressedDatagram>(_ datagrams: [Item]) throws(SocketError) -> Int {
+        try writeAll(datagrams.count, size: { datagrams[$0].withBytes { $0.count } }) { first in
+            directTarget(datagrams[first].address, datagrams[first].port).map { target in
+                sendTogether(datagrams, from: first, to: target) { directTarget($0.address, $0.port) }
+            }
+        } alone: { index throws(SocketError) in
+            try writeAlone(datagrams[index])
+        }
+    }
+
+    /// `together` sends as many as go in one call, from the one given on; nil: something has to be done or told first.
+    private func writeAll(
+        _ count: Int, size: (Int) -> Int, together: (Int) -> DatagramSender.Outcome?, alone: (Int) throws(SocketError) -> Void
+    ) throws(SocketError) -> Int {
         var done = 0
-        while done < datagrams.count {
+        while done < count {
             // A handler closed the socket.
             if done > 0, state == .unconnected { break }
-            let next = datagrams[done]
-            if !flags.contains(.writeBlocked), let target = directTarget(next.address, next.port) {
-                let outcome = sendTogether(datagrams, from: done, to: target) { directTarget($0.address, $0.port) }
+            if !flags.contains(.writeBlocked), let outcome = together(done) {
                 done += outcome.datagrams
                 tell(outcome)
                 if outcome.datagrams > 0 || noteSegments(outcome) { continue }
             }
             // What is left is about this one alone: to be bound for, looked up, queued or refused.
             do throws(SocketError) {
-                if done > 0, flags.contains(.writeBlocked), !hasRoom(for: next.withBytes { $0.count }) { break }
-                try writeAlone(next)
+                if done > 0, flags.contains(.writeBlocked), !hasRoom(for: size(done)) { break }
+                try alone(done)
                 done += 1
             } catch {
                 if done == 0 { throw error }
@@ -236,6 +271,19 @@ extension UDPSocket {
             }
         }
         return done
+    }
+
+    private func sendRow(_ row: [UnsafeRawBufferPointer], from first: Int, to target: Target) -> DatagramSender.Outcome? {
+        let destination: Destination?
+        switch target {
+        case .peer: destination = nil
+        case .address(let address): destination = address
+        case .name: return nil
+        }
+        let sender = loop.buffers.datagrams.sender
+        sender.begin()
+        sender.add(row: row[first...], to: destination, largestSegment: Int(largestSegment))
+        return sender.send(rawDescriptor, isConnected: state == .connected)
     }
 
     private func writeAlone(_ datagram: some AddressedDatagram) throws(SocketError) {

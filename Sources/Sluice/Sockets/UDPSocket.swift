@@ -30,8 +30,9 @@ public final class UDPSocket: Socket {
     var share = 0
     /// Sent, and not yet told by bytesWritten.
     var unreported = 0
-    /// Counts errors of earlier datagrams, and what it was when the blocking wait in progress began (-1: there is none).
-    var failureCount: Int32 = 0
+    /// Counts errors of earlier datagrams that the network told (ICMP): each ends the waits for datagrams that are in progress.
+    public internal(set) var failureCount: Int32 = 0
+    /// What it was when the blocking wait in progress began (-1: there is none).
     var failureCountOfWait: Int32 = -1
     var inbox = DatagramInbox()
     /// What only some sockets need at some time.
@@ -40,6 +41,7 @@ public final class UDPSocket: Socket {
     public init(loop: EventLoop) { super.init(loop: loop, kind: .udpSocket) }
 
     deinit {
+        endAssociation()
         endConnecting()
         endClosing()
         existingDetails?.waits.forEach { $0.cancel() }
@@ -65,7 +67,11 @@ public final class UDPSocket: Socket {
     /// ReuseAddressHint) several sockets may have one address if all of them ask for it (SO_REUSEADDR); with ReusePort the system
     /// spreads what comes over them.
     public override func bind(_ address: String = "any", port: Int = 0, mode: BindMode = []) throws(SocketError) {
-        try bind(address, port: port, mode: mode, type: System.datagram)
+        if let proxy = try proxyForDatagrams(with: address) {
+            try bind(by: proxy, port: port)
+        } else {
+            try bind(address, port: port, mode: mode, type: System.datagram)
+        }
     }
 
     /// Fixes the peer: from then on only its datagrams come in, and `read` and `write` are for it, one datagram each. Nothing is
@@ -73,9 +79,10 @@ public final class UDPSocket: Socket {
     public override func connectToHost(
         _ host: String, port: Int, openMode: OpenMode = .readWrite, protocol: NetworkProtocol = .any
     ) throws(SocketError) {
+        let proxy = try proxyForDatagrams(with: host, port: port)
         let waiting = state == .bound ? existingOutbox : nil
         try connect(to: host, port: port, openMode: openMode.union(.unbuffered), protocol: `protocol`) {
-            UDPConnecting(self, host: host, port: $0)
+            way(to: host, port: $0, by: proxy)
         }
         if let waiting {
             report(SocketError(.datagramWrite, "\(waiting.summary) were not sent: the socket was connected before they could be"))
@@ -143,6 +150,7 @@ public final class UDPSocket: Socket {
     }
 
     override func prepare(_ descriptor: Int32) {
+        if extras?.bindsForRelay != true { endAssociation() }
         let family = System.socketFamily(descriptor) ?? AF_INET
         let isDualStack = family == AF_INET6 && System.isDualStack(descriptor)
         datagramFlags = datagramFlags.intersection(.unreported)
@@ -173,6 +181,9 @@ public final class UDPSocket: Socket {
     /// the system neither.
     public override func takeDescriptor() throws(SocketError) -> Int32 {
         guard descriptor >= 0 else { throw SocketError(.invalidState, "The socket has no descriptor") }
+        guard association == nil else {
+            throw SocketError(.unsupportedSocketOperation, "The descriptor only speaks to the proxy's relay: it cannot be given away")
+        }
         if inbox.isEmpty, fetch(wait: false) > 0 { lookAgain() }
         // The next owner expects one datagram at a time: none may wait that the system has joined.
         System.setCoalescing(rawDescriptor, false)
@@ -193,12 +204,21 @@ public final class UDPSocket: Socket {
     }
 
     override var isSettled: Bool { inbox.isEmpty && existingOutbox == nil }
+    override func connectionForgotten() { endAssociation() }
+
+    override func connectFailed(_ error: SocketError) {
+        var error = error
+        if error.attempts.isEmpty, let association { error.attempts = association.attempts }
+        endAssociation()
+        super.connectFailed(error)
+    }
 
     // MARK: Closing
 
     /// Sends what is queued first (Closing); nothing queued: at once. What is unread is dropped. A socket that was merely bound
     /// ends in the same way, but without `disconnected`. While connecting it is remembered.
     public override func disconnectFromHost() {
+        guard stopConnectingByItself(telling: false) else { return }
         guard state == .bound || state == .connected else {
             closeGracefully()
             return
@@ -284,7 +304,8 @@ public final class UDPSocket: Socket {
     // MARK: What is told in the extensions
 
     /// The size of the next datagram, or of what is left of it when it is read as a stream; 0 when there is none.
-    public override var bytesAvailable: Int { !isOpen || isReadable ? max(0, pendingDatagramSize) : 0 }
+    public override var bytesAvailable: Int { max(0, pendingDatagramSize) }
+    override var bytesHeld: Int { inbox.front.count }
     public override var bytesToWrite: Int { existingOutbox?.bytes ?? 0 }
     public override var atEnd: Bool { !isReadable || inbox.front.isEmpty }
     public override var canReadLine: Bool { isReadable && frontLineLength != nil }
@@ -295,12 +316,14 @@ public final class UDPSocket: Socket {
     public override func setReadBufferSize(_ size: Int) throws(SocketError) {
         try checkSize(size, "readBufferSize")
         makeExtras().readLimit = size
+        noteChange()
     }
 
     /// How many bytes may wait where the system takes no more for the moment, or for the lookup of a name; 0: 1 MiB.
     public override func setWriteBufferSize(_ size: Int) throws(SocketError) {
         try checkSize(size, "writeBufferSize")
         makeExtras().writeLimit = size
+        noteChange()
     }
 
     public override func read(into buffer: UnsafeMutableRawBufferPointer) throws(SocketError) -> Int {
@@ -348,6 +371,9 @@ public final class UDPSocket: Socket {
 /// What only some datagram sockets need at some time, so that an idle one does not pay for it.
 final class UDPExtras {
     var outbox: DatagramOutbox?
+    /// Of a socket whose datagrams go by way of a proxy; and while its own descriptor is being made.
+    var association: ProxyAssociation?
+    var bindsForRelay = false
     var readLimit = 0
     var writeLimit = 0
     /// As it was set.

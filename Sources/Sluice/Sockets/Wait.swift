@@ -13,6 +13,8 @@ public final class Wait {
         /// All of the queued bytes sent.
         case sync
         case disconnected
+        /// The handshake of TLS is over.
+        case encrypted
     }
 
     let kind: Kind
@@ -101,13 +103,17 @@ extension Socket {
     /// Whether a wait that began then is answered by now. It is about the connection that it began with: when a handler
     /// has connected again meanwhile, that is another one.
     func verdict(on kind: Wait.Kind, since begin: Progress) -> Bool? {
-        let ended = progress.ended != begin.ended
+        let anyEnded = progress.ended != begin.ended
+        // Where the socket connects again by itself, failed attempts are no end.
+        let ended = connectsAgain ? progress.ended &- begin.ended != progress.failed &- begin.failed : anyEnded
         switch kind {
         case .readyRead where progress.received != begin.received: return true
         case .bytesWritten where progress.sent != begin.sent: return true
         case .sync where progress.dropped != begin.dropped: return false
-        case .sync where ended || bytesToWrite == 0: return true
-        case .disconnected where ended: return progress.failed == begin.failed
+        case .sync where bytesToWrite == 0: return true
+        case .sync where keepsUnsent: return nil
+        case .sync where ended: return true
+        case .disconnected where anyEnded: return progress.failed == begin.failed
         case _ where ended: return false
         case .disconnected: return nil
         default: return verdict(on: kind)
@@ -116,7 +122,7 @@ extension Socket {
 
     /// What can be said without waiting.
     func verdict(on kind: Wait.Kind) -> Bool? {
-        let connecting = state == .hostLookup || state == .connecting
+        let connecting = state == .hostLookup || state == .connecting || pausesBeforeConnecting
         switch kind {
         case .connected:
             if state == .connected { return true }
@@ -124,10 +130,12 @@ extension Socket {
         case .readyRead:
             return connecting ? nil : readVerdict
         case .bytesWritten:
-            return bytesToWrite == 0 || state == .unconnected ? false : nil
+            return bytesToWrite == 0 || state == .unconnected && !pausesBeforeConnecting ? false : nil
         case .sync:
             if bytesToWrite == 0 { return true }
-            return state == .unconnected ? false : nil
+            return state == .unconnected && !pausesBeforeConnecting ? false : nil
+        case .encrypted:
+            return encryptionVerdict
         case .disconnected:
             return state == .unconnected || state == .bound ? false : nil
         }
@@ -135,7 +143,7 @@ extension Socket {
 
     /// A time-out that was told earlier is not an error of a wait that succeeded, nor the reason of a sync that failed.
     func waitEnded(_ kind: Wait.Kind, _ result: Bool, errorsBefore: UInt32) {
-        if result, error == .socketTimeout { clearError() }
+        if result, error == .socketTimeout, errorCount == errorsBefore { clearError() }
         if kind == .sync {
             if errorCount == errorsBefore { flags.insert(.syncErrorIsOld) } else { flags.remove(.syncErrorIsOld) }
         }

@@ -52,6 +52,8 @@ extension System {
         if ipv6 { return setOption(descriptor, Int32(IPPROTO_IPV6), IPV6_MULTICAST_IF, Int32(bitPattern: interface)) }
         var request = ip_mreqn()
         request.imr_ifindex = Int32(bitPattern: interface)
+        // Without it the datagrams would come from an address of another interface.
+        if let address = interfaceAddress(interface) { request.imr_address = address }
         return outcome(
             setsockopt(descriptor, Int32(IPPROTO_IP), IP_MULTICAST_IF, &request, socklen_t(MemoryLayout<ip_mreqn>.size)))
     }
@@ -62,6 +64,20 @@ extension System {
         guard !name.utf8.contains(0) else { return nil }
         let number = if_nametoindex(name)
         return number == 0 ? nil : number
+    }
+
+    /// The first IPv4 address of an interface.
+    private static func interfaceAddress(_ number: UInt32) -> in_addr? {
+        var list: UnsafeMutablePointer<ifaddrs>?
+        guard number > 0, let name = interfaceName(number), getifaddrs(&list) == 0 else { return nil }
+        defer { freeifaddrs(list) }
+        for entry in sequence(first: list, next: { $0?.pointee.ifa_next }) {
+            guard let entry = entry?.pointee, let address = entry.ifa_addr, Int32(address.pointee.sa_family) == AF_INET,
+                String(cString: entry.ifa_name) == name
+            else { continue }
+            return UnsafeRawPointer(address).loadUnaligned(as: sockaddr_in.self).sin_addr
+        }
+        return nil
     }
 
     static func interfaceName(_ number: UInt32) -> String? {
@@ -130,8 +146,11 @@ final class Destination {
     let address: SocketAddress
     /// What travels is IPv6; mapped addresses are IPv4.
     let isIPv6: Bool
+    /// What a relay wants to have in front of each datagram.
+    let relayHeader: [UInt8]
 
-    init(_ host: HostAddress, port: UInt16) {
+    init(_ host: HostAddress, port: UInt16, relayHeader: [UInt8] = []) {
+        self.relayHeader = relayHeader
         address = SocketAddress(host, port: port)
         isIPv6 = host.isIPv6 && !host.isIPv4Mapped
     }
@@ -194,6 +213,31 @@ final class DatagramSender {
         pieces[pieceCount] = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
         pieceCount += 1
         return true
+    }
+
+    /// Adds datagrams that go one way, as many as there is room for.
+    func add(row: ArraySlice<UnsafeRawBufferPointer>, to destination: Destination?, largestSegment: Int) {
+        row.withUnsafeBufferPointer { row in
+            var index = 0
+            while index < row.count, pieceCount < Self.pieceLimit, messageCount < Self.messageLimit {
+                begin(to: destination, ipv6: false, options: nil)
+                let size = row[index].count
+                let limit = size > 0 && size <= largestSegment ? min(Self.segmentsPerMessage, Self.bytesPerMessage / size) : 1
+                let end = min(row.count, index + min(limit, Self.pieceLimit - pieceCount))
+                let start = index
+                repeat {
+                    let bytes = row[index]
+                    pieces[pieceCount] = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
+                    pieceCount += 1
+                    index += 1
+                    // A smaller one is the last of its message.
+                    if bytes.count < size { break }
+                } while index < end && row[index].count > 0 && row[index].count <= size
+                let message = messages + (messageCount - 1)
+                message.pointee.count = index - start
+                if index - start > 1 { message.pointee.segment = UInt32(truncatingIfNeeded: size) }
+            }
+        }
     }
 
     /// Whether a datagram can be part of the last message: all there are of its size, only the last may be smaller.

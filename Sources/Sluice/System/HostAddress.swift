@@ -162,29 +162,86 @@ public struct HostAddress: Hashable, Sendable {
 extension HostAddress: CustomStringConvertible {
     /// As inet_ntop prints it, with `%` and the interface's name where there is a scope; "*" for any of both families.
     public var description: String {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: HostAddress.textCapacity) { buffer in
+            guard let start = buffer.baseAddress else { return "" }
+            write(to: start)
+            return String(cString: start)
+        }
+    }
+
+    /// Room for any description and the NUL at its end.
+    public static let textCapacity = 64
+
+    /// Writes the description, ended by NUL, to memory of `textCapacity` bytes.
+    public func write(to text: UnsafeMutablePointer<CChar>) {
         switch storage {
         case .anyDualStack:
-            return "*"
+            text[0] = CChar(UInt8(ascii: "*"))
+            text[1] = 0
         case .ipv4(let number):
-            return "\(number >> 24).\(number >> 16 & 0xff).\(number >> 8 & 0xff).\(number & 0xff)"
+            HostAddress.write(ipv4: number, to: text)
         case .ipv6(let high, let low, let scope):
             var address = in6_addr()
             withUnsafeMutableBytes(of: &address) {
                 $0.storeBytes(of: high.bigEndian, toByteOffset: 0, as: UInt64.self)
                 $0.storeBytes(of: low.bigEndian, toByteOffset: 8, as: UInt64.self)
             }
-            let text = withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(INET6_ADDRSTRLEN)) { buffer in
-                inet_ntop(AF_INET6, &address, buffer.baseAddress, socklen_t(buffer.count)).map { String(cString: $0) } ?? ""
-            }
-            return scope == 0 ? text : "\(text)%\(HostAddress.interfaceName(scope))"
+            text[0] = 0
+            inet_ntop(AF_INET6, &address, text, socklen_t(INET6_ADDRSTRLEN))
+            if scope != 0 { HostAddress.appendScope(scope, byName: true, to: text) }
         }
     }
 
-    /// The number itself when there is no such interface (any more).
-    private static func interfaceName(_ number: UInt32) -> String {
-        withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(IF_NAMESIZE)) { buffer in
-            guard let start = buffer.baseAddress, let name = if_indextoname(number, start) else { return String(number) }
-            return String(cString: name)
+    /// The number itself also when there is no such interface (any more).
+    static func appendScope(_ scope: UInt32, byName: Bool, to text: UnsafeMutablePointer<CChar>) {
+        var place = text + strlen(text)
+        place[0] = CChar(UInt8(ascii: "%"))
+        place += 1
+        if !byName || if_indextoname(scope, place) == nil { write(scope, to: &place) }
+    }
+
+    /// By hand: this is done for every datagram.
+    private static func write(ipv4 number: UInt32, to text: UnsafeMutablePointer<CChar>) {
+        var place = text
+        var rest = number
+        for _ in 0..<4 {
+            place = write(octet: rest >> 24, to: place)
+            place[0] = CChar(truncatingIfNeeded: UInt8(ascii: "."))
+            place += 1
+            rest <<= 8
         }
+        // In place of the last dot.
+        place[-1] = 0
+    }
+
+    /// A number below 256 in decimal. Returns where it ends.
+    @inline(__always)
+    private static func write(octet number: UInt32, to place: UnsafeMutablePointer<CChar>) -> UnsafeMutablePointer<CChar> {
+        // Dividing by multiplying: exact up to 255.
+        let hundreds = (number &* 41) >> 12
+        let tens = (number &* 205) >> 11
+        let ones = number &- tens &* 10
+        var place = place
+        if number >= 100 {
+            place[0] = digit(hundreds)
+            place += 1
+        }
+        if number >= 10 {
+            place[0] = digit(tens &- hundreds &* 10)
+            place += 1
+        }
+        place[0] = digit(ones)
+        return place + 1
+    }
+
+    @inline(__always)
+    private static func digit(_ number: UInt32) -> CChar { CChar(truncatingIfNeeded: number &+ 0x30) }
+
+    /// In decimal, ended by NUL, to where `place` then points.
+    private static func write(_ number: UInt32, to place: inout UnsafeMutablePointer<CChar>) {
+        if number >= 10 { write(number / 10, to: &place) }
+        place[0] = CChar(UInt8(ascii: "0") + UInt8(number % 10))
+        place[1] = 0
+        place += 1
     }
 }

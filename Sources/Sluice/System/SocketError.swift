@@ -164,6 +164,9 @@ extension SocketError {
             return (.network, "The host is unreachable")
         case ENETDOWN:
             return (.network, "The network is down")
+        // A route that swallows everything, or an address that is good for one interface alone and names none.
+        case EINVAL where action == .connect || action == .write:
+            return (.network, "There is no way to this address")
         case EACCES, EPERM, EROFS:
             return (.socketAccess, action == .bind || action == .listen ? "The address is protected" : "Permission denied")
         case EMFILE:

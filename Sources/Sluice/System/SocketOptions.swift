@@ -3,7 +3,8 @@ import Glibc
 /// The options of a native socket. Switches take 0 for off and anything else for on, and read as 0 or 1.
 public enum SocketOption: Int32, CaseIterable, Sendable {
     case lowDelay = 0, keepAlive, multicastTtl, multicastLoopback, typeOfService, sendBufferSize, receiveBufferSize
-    /// The largest packet that goes through to the peer. Only of a connected socket, and only to be read.
+    /// The largest packet that goes through to the peer, as far as it is known: of a connected socket. Setting it on IPv6 (1280 at
+    /// least, 0 for none) limits the size of the packets that are sent.
     case pathMtu
     /// Seconds without traffic before the first probe, seconds between probes, and how many may stay unanswered.
     case keepAliveIdle, keepAliveInterval, keepAliveCount
@@ -79,16 +80,25 @@ public enum SocketOption: Int32, CaseIterable, Sendable {
     /// Checks what can be checked before there is a descriptor: the value, and whether the kind has the option.
     func check(_ value: Int, for type: SocketType) throws(SocketError) {
         // TCP has a multicast TTL to read, and refuses to set it.
-        let isReadOnly = self == .pathMtu || self == .multicastTtl && type != .udp
+        let isReadOnly = self == .multicastTtl && type != .udp
         guard !isReadOnly else { throw unsupported(by: type) }
         try checkSupported(by: type)
         if let range, !range.contains(value) {
             throw SocketError(.invalidArgument, "\(name) takes \(range.lowerBound) to \(range.upperBound), not \(value)")
         }
+        if self == .pathMtu, 1..<Self.leastPathMtu ~= value {
+            throw SocketError(.invalidArgument, "\(name) takes \(Self.leastPathMtu) or more, or 0 for none, not \(value)")
+        }
     }
 
+    /// What every IPv6 network lets through (RFC 8200).
+    private static let leastPathMtu = 1280
+
     fileprivate func unsupported(by type: SocketType, systemError: Int32 = 0) -> SocketError {
-        let what = self == .pathMtu ? "\(name) can only be read, of a connected socket" : "\(name) is not an option of \(type.name) sockets"
+        let what =
+            self == .pathMtu
+            ? "\(name) can be read of a connected \(SocketType.tcp.name) or \(SocketType.udp.name) socket, and set on IPv6"
+            : "\(name) is not an option of \(type.name) sockets"
         return SocketError(.unsupportedSocketOperation, what, systemError: systemError)
     }
 
@@ -124,6 +134,7 @@ extension System {
     /// `family` of the socket (AF_INET, …). Refuses what does not fit instead of cutting it. The system may round buffer sizes.
     static func setSocketOption(_ descriptor: Int32, _ option: SocketOption, _ value: Int, family: Int32, socketType: SocketType) throws(SocketError) {
         try option.check(value, for: socketType)
+        if option == .pathMtu, family != AF_INET6 { throw option.unsupported(by: socketType) }
         let number = option.isSwitch ? (value == 0 ? 0 : 1) : Int32(clamping: value)
         let places = option.places(family: family, dualStack: family == AF_INET6 && isDualStack(descriptor))
         for (index, place) in places.enumerated() {

@@ -11,12 +11,24 @@ enum System {
     private static let closeOnExec = Int32(SOCK_CLOEXEC.rawValue)
     private static let nonBlockingFlag = Int32(SOCK_NONBLOCK.rawValue)
 
-    // MARK: Moving bytes
+    // MARK: Moving bytes: none of these waits, but for `recvOnce`
+
+    private static var withoutWaiting: Int32 { Int32(truncatingIfNeeded: MSG_DONTWAIT | MSG_NOSIGNAL) }
 
     @inline(__always)
-    static func recv(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int, _ flags: Int) -> Int {
+    static func recv(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int {
         while true {
-            let result = Glibc.recv(descriptor, bytes, count, Int32(truncatingIfNeeded: flags))
+            let result = Glibc.recv(descriptor, bytes, count, withoutWaiting)
+            if result >= 0 { return result }
+            let number = errno
+            if number != EINTR { return -Int(number) }
+        }
+    }
+
+    /// As `recv`, but the bytes stay with the system.
+    static func peek(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int {
+        while true {
+            let result = Glibc.recv(descriptor, bytes, count, withoutWaiting | Int32(truncatingIfNeeded: MSG_PEEK))
             if result >= 0 { return result }
             let number = errno
             if number != EINTR { return -Int(number) }
@@ -32,9 +44,9 @@ enum System {
 
     /// Never raises SIGPIPE.
     @inline(__always)
-    static func send(_ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int, _ flags: Int) -> Int {
+    static func send(_ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
         while true {
-            let result = Glibc.send(descriptor, bytes, count, Int32(truncatingIfNeeded: flags | MSG_NOSIGNAL))
+            let result = Glibc.send(descriptor, bytes, count, withoutWaiting)
             if result >= 0 { return result }
             let number = errno
             if number != EINTR { return -Int(number) }
@@ -43,9 +55,9 @@ enum System {
 
     /// Never raises SIGPIPE. At most 1024 pieces (IOV_MAX).
     @inline(__always)
-    static func sendVector(_ descriptor: Int32, _ pieces: UnsafePointer<iovec>, _ count: Int, _ flags: Int) -> Int {
+    static func sendVector(_ descriptor: Int32, _ pieces: UnsafePointer<iovec>, _ count: Int) -> Int {
         while true {
-            let result = clinux_send_vector(descriptor, pieces, count, Int32(truncatingIfNeeded: flags))
+            let result = clinux_send_vector(descriptor, pieces, count, withoutWaiting)
             if result >= 0 { return result }
             let number = errno
             if number != EINTR { return -Int(number) }
@@ -53,10 +65,10 @@ enum System {
     }
 
     /// Sends bytes (at least one) together with copies of descriptors; the number of bytes sent, or minus errno.
-    static func sendDescriptors(_ socket: Int32, _ bytes: UnsafeRawBufferPointer, _ descriptors: [Int32], _ flags: Int) -> Int {
+    static func sendDescriptors(_ socket: Int32, _ bytes: UnsafeRawBufferPointer, _ descriptors: [Int32]) -> Int {
         while true {
             let result = descriptors.withUnsafeBufferPointer {
-                clinux_send_descriptors(socket, bytes.baseAddress, bytes.count, $0.baseAddress, $0.count, Int32(truncatingIfNeeded: flags))
+                clinux_send_descriptors(socket, bytes.baseAddress, bytes.count, $0.baseAddress, $0.count, withoutWaiting)
             }
             if result >= 0 { return result }
             let number = errno
@@ -64,25 +76,45 @@ enum System {
         }
     }
 
-    /// Receives bytes and up to `capacity` descriptors, which belong to the caller; more of them are closed and `truncated` is set.
-    static func receiveDescriptors(_ socket: Int32, into bytes: UnsafeMutableRawBufferPointer, capacity: Int, _ flags: Int)
-        -> (count: Int, descriptors: [Int32], truncated: Bool) {
-        var received = 0
-        var truncated = false
-        var count = 0
-        let descriptors = [Int32](unsafeUninitializedCapacity: max(capacity, 1)) { buffer, filled in
-            while true {
-                let result = clinux_receive_descriptors(socket, bytes.baseAddress, bytes.count, buffer.baseAddress, max(capacity, 0),
-                                                        &received, &truncated, Int32(truncatingIfNeeded: flags))
-                count = result >= 0 ? result : -Int(errno)
-                if count != -Int(EINTR) { break }
-            }
-            filled = received
+    /// Receives bytes, and descriptors into `descriptors`, which belong to the caller then. How many `came` is told, and whether some
+    /// were `lost` for want of room. While `waiting`, a signal ends it with -EINTR.
+    static func receive(
+        _ socket: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int, descriptors: UnsafeMutableBufferPointer<Int32>, waiting: Bool
+    ) -> (result: Int, came: Int, lost: Bool) {
+        var came = 0
+        var lost = false
+        while true {
+            let result = clinux_receive_descriptors(
+                socket, bytes, count, descriptors.baseAddress, descriptors.count, &came, &lost, waiting ? 0 : withoutWaiting)
+            if result >= 0 { return (result, came, lost) }
+            let number = errno
+            if number != EINTR || waiting { return (-Int(number), came, lost) }
         }
-        return (count, descriptors, truncated)
+    }
+
+    /// As splice(2): the number of bytes moved into the pipe, or minus errno.
+    static func splice(fromSocket socket: Int32, to pipe: Int32, _ count: Int) -> Int {
+        while true {
+            let result = clinux_splice_from_socket(socket, pipe, count)
+            if result >= 0 { return result }
+            let number = errno
+            if number != EINTR { return -Int(number) }
+        }
+    }
+
+    /// As splice(2): the number of bytes moved out of the pipe, or minus errno.
+    static func splice(from pipe: Int32, toSocket socket: Int32, _ count: Int) -> Int {
+        while true {
+            let result = clinux_splice_to_socket(pipe, socket, count)
+            if result >= 0 { return result }
+            let number = errno
+            if number != EINTR { return -Int(number) }
+        }
     }
 
     // MARK: Connections
+
+    static func setCloseOnExec(_ descriptor: Int32) { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
 
     /// A new connection's descriptor, or minus errno. The peer's address is not asked for.
     @inline(__always)

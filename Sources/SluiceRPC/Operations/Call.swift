@@ -37,6 +37,13 @@ struct Call {
         return number
     }
 
+    func boolean(_ name: StaticString) throws(Failure) -> Bool {
+        let (parameter, value) = try find(name)
+        if let truth = value?.boolean { return truth }
+        guard case .boolean(let truth) = parameter.presence else { throw missing(name) }
+        return truth
+    }
+
     func text(_ name: StaticString) throws(Failure) -> String {
         let (parameter, value) = try find(name)
         if let text = value?.string { return text }
@@ -86,28 +93,47 @@ struct Call {
         }
     }
 
-    /// Hands the descriptor that is meant to something of the core, which takes it over unless it throws.
-    func withDescriptor(_ body: (Int32) throws(SocketError) -> Void) throws(Failure) {
-        let (descriptor, isCopy) = try session.claimDescriptor(try integer("descriptor"))
+    /// Hands the descriptor that is meant to something of the core, which takes it over (or, `copies`, makes itself a duplicate)
+    /// unless it throws.
+    func withDescriptor(copies: Bool = false, _ body: (Int32) throws(SocketError) -> Void) throws(Failure) {
+        let claim = try session.claimDescriptor(try integer("descriptor"))
         do throws(SocketError) {
-            try body(descriptor)
+            try body(claim.descriptor)
         } catch {
-            if isCopy { session.service.close(descriptor) }
+            session.noteRefused(claim)
             throw Failure(error)
         }
+        if copies { session.noteCopied(claim) } else { session.noteTaken(claim) }
+    }
+
+    /// Whether a descriptor can come with the answer to this call.
+    func checkCanHandOver() throws(Failure) {
+        guard session.channel.passesDescriptors, caller.batch == nil, caller.id != nil else {
+            throw .unsupported(
+                """
+                    A descriptor can be handed over only with an answer of its own on a Unix socket: run sluiced --socket \
+                    PATH, and call this outside a batch.
+                    """)
+        }
+    }
+
+    /// Has the descriptor leave with the answer to this call.
+    func handOver(_ descriptor: Int32) -> Reply {
+        session.attach(descriptor)
+        return .integer(Int(descriptor))
     }
 
     // MARK: Objects
 
-    func entry() throws(Failure) -> HandleEntry {
-        let number = try integer("handle")
+    func entry(_ name: StaticString = "handle") throws(Failure) -> HandleEntry {
+        let number = try integer(name)
         guard let entry = session.handles[number] else { throw .invalidHandle(number) }
         return entry
     }
 
     /// The object of the handle as what this operation is for.
-    private func object<Kind: EventSource>(_ type: Kind.Type, _ wanted: String) throws(Failure) -> Kind {
-        let entry = try entry()
+    private func object<Kind: EventSource>(_ type: Kind.Type, _ wanted: String, _ name: StaticString = "handle") throws(Failure) -> Kind {
+        let entry = try entry(name)
         guard let object = entry.source as? Kind else {
             throw .wrongKind("Handle \(entry.number) is a \(entry.source.kind.name), and \(operation.name) is for \(wanted)")
         }
@@ -115,11 +141,27 @@ struct Call {
     }
 
     func socket() throws(Failure) -> Socket { try object(Socket.self, "sockets") }
-    func streamSocket() throws(Failure) -> StreamSocket { try object(StreamSocket.self, "stream sockets") }
+    func streamSocket(_ name: StaticString) throws(Failure) -> StreamSocket { try object(StreamSocket.self, "stream sockets", name) }
+    func udpSocket() throws(Failure) -> UDPSocket { try object(UDPSocket.self, "UDP sockets") }
+    func tlsSocket() throws(Failure) -> TLSSocket { try object(TLSSocket.self, "TLS sockets") }
     func localSocket() throws(Failure) -> LocalSocket { try object(LocalSocket.self, "local sockets") }
+    func relay() throws(Failure) -> Relay { try object(Relay.self, "relays") }
     func server() throws(Failure) -> Server { try object(Server.self, "servers") }
     func tcpServer() throws(Failure) -> TCPServer { try object(TCPServer.self, "TCP servers") }
     func localServer() throws(Failure) -> LocalServer { try object(LocalServer.self, "local servers") }
+
+    /// Begins to connect to the host that the parameters name, if the rules allow that.
+    func connect(
+        _ body: (_ host: String, _ port: Int, OpenMode, NetworkProtocol) throws(SocketError) -> Void
+    ) throws(Failure) {
+        let host = try text("host")
+        let port = try integer("port")
+        let mode: OpenMode = try flags("openMode")
+        let networkProtocol: NetworkProtocol = try named("protocol")
+        try session.service.rules.checkConnect(host, port: port)
+        try entry().forgetLastConnection()
+        try run { () throws(SocketError) in try body(host, port, mode, networkProtocol) }
+    }
 
     // MARK: Results
 

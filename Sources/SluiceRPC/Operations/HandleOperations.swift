@@ -19,8 +19,17 @@ extension OperationTable {
             [.handle, Parameter("events", .events, "Names of events, or all of them, or none.")]
         ) { call throws(Failure) in
             let entry = try call.entry()
-            if let value = try call.value("events"), let mask = EventMask(value) { entry.subscribed = mask }
+            if let value = try call.value("events"), let mask = EventMask(value) {
+                entry.subscribed = mask
+                // Whoever names this event means to answer it.
+                entry.socket?.awaitsProxyAuthentication = names(value, .proxyAuthenticationRequired)
+            }
             return .null
         },
     ]
+
+    private static func names(_ events: JSON, _ type: EventType) -> Bool {
+        if let name = events.string { return name == type.name }
+        return (0..<events.count).contains { events[$0]?.string == type.name }
+    }
 }

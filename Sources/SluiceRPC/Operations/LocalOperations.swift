@@ -52,6 +52,10 @@ extension OperationTable {
         ) { call throws(Failure) in
             let socket = try call.localSocket()
             let options: LocalServerAccess = try call.flags("options")
+            // A name that the socket is to connect to by itself means something else then.
+            if case .text(let name)? = try? socket.property("serverName"), !name.isEmpty {
+                try call.session.service.rules.checkLocal(name, isAbstract: options.contains(.abstractNamespace), connects: true)
+            }
             try call.run { () throws(SocketError) in try socket.setSocketOptions(options) }
             return .null
         },
@@ -63,12 +67,41 @@ extension OperationTable {
             let peer = try call.run { () throws(SocketError) in try socket.peerCredentials() }
             return .object([("pid", .integer(Int(peer.pid))), ("uid", .integer(Int(peer.uid))), ("gid", .integer(Int(peer.gid)))])
         },
+        Operation(
+            "localSocket.sendDescriptor",
+            """
+                Gives the peer a descriptor: a duplicate travels with the next byte that is written after this. It is the one that came with the \
+                request (SCM_RIGHTS), one that server.incomingConnection has told, or over standard input one that the sidecar has inherited.
+                """,
+            [
+                .handle,
+                Parameter("descriptor", .integer(nil), "Its number. Of a descriptor that came with the request any small number will do."),
+            ], errors: [.operation, .unsupportedSocketOperation]
+        ) { call throws(Failure) in
+            let socket = try call.localSocket()
+            try call.withDescriptor(copies: true) { descriptor throws(SocketError) in try socket.sendDescriptor(descriptor) }
+            return .null
+        },
+        Operation(
+            "localSocket.receiveDescriptor",
+            """
+                Takes the descriptor that has waited longest of those that the peer has sent: it comes with the answer (SCM_RIGHTS). Over a \
+                Unix socket only.
+                """,
+            [.handle], .integerOrNull("Its number in the sidecar, which means nothing to the client; null, and no descriptor, when none waits."),
+            errors: [.unsupportedSocketOperation]
+        ) { call throws(Failure) in
+            let socket = try call.localSocket()
+            try call.checkCanHandOver()
+            let descriptor = try call.run { () throws(SocketError) in try socket.receiveDescriptor() }
+            return descriptor < 0 ? .null : call.handOver(descriptor)
+        },
 
         Operation(
             "localServer.create", "Makes a local server that does not listen yet.",
-            [Parameter("properties", .object, "maxPendingConnections, listenBacklog.", .optional)], .handle, errors: [.socketResource]
+            [serverProperties], .handle, errors: [.socketResource]
         ) { call throws(Failure) in
-            try ServerProperties.create(LocalServer(loop: call.session.service.loop), call)
+            try Properties.create(LocalServer(loop: call.session.service.loop), call)
         },
         Operation(
             "localServer.listen", "Listens under a name, or with a descriptor as server.setDescriptor does: one of the two is given.",

@@ -23,7 +23,7 @@ public enum OpenRPC {
         output.append(",\"description\":")
         output.append(quoted: """
             Sockets over JSON-RPC 2.0, one message a line or behind Content-Length headers. Handles are integers of the client that made them. \
-            Events are notifications: socket.<event> and server.<event>, with handle, state, isOpen and values of their own; those that a call \
+            Events are notifications: socket.<event>, server.<event> and relay.<event>, with handle, state, isOpen and values of their own; those that a call \
             raises come before its answer. $/cancelRequest {id} cancels a call that waits; it is then answered with error -32800. \
             Errors carry data {error, value}, and where they are known parameter, systemError, errnoName and attempts.
             """)
@@ -88,6 +88,9 @@ public enum OpenRPC {
         case .integer(let number):
             output.append(",\"default\":")
             output.append(integer: number)
+        case .boolean(let truth):
+            output.append(",\"default\":")
+            output.append(boolean: truth)
         case .text(let text):
             output.append(",\"default\":")
             if parameter.type.isFlags {
@@ -109,9 +112,12 @@ public enum OpenRPC {
         case .setting: "\"type\":[\"integer\",\"boolean\"]"
         case .string, .data: "\"type\":\"string\""
         case .object: "\"type\":\"object\""
+        case .datagrams: "\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/OutgoingDatagram\"}"
+        case .list(let names): "\"type\":\"array\",\"items\":{\"type\":\"string\",\"enum\":\(list(names))}"
         case .anything: ""
         case .choice(let names): "\"type\":\"string\",\"enum\":\(list(names))"
         case .state: named(SocketState.allNames)
+        case .error: named(SocketError.Code.allNames)
         case .networkProtocol: named(NetworkProtocol.allNames + ["any"])
         case .option: named(SocketOption.allNames)
         case .openMode: flags(OpenMode.allNames)
@@ -157,6 +163,9 @@ public enum OpenRPC {
         case .names(let names): write("\"type\":\"array\",\"items\":{\"type\":\"string\",\"enum\":\(list(names))}")
         case .data: write("\"$ref\":\"#/components/schemas/Data\"")
         case .byteOrNull: write("\"type\":[\"integer\",\"null\"],\"minimum\":0,\"maximum\":255", "The byte, or null when there is none.")
+        case .integerOrNull(let description): write("\"type\":[\"integer\",\"null\"]", description)
+        case .datagram: write("\"$ref\":\"#/components/schemas/Datagram\"")
+        case .datagrams: write("\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/Datagram\"}")
         case .anything(let description): write("", description)
         case .object(let members):
             output.append("{\"type\":\"object\",\"properties\":{")
@@ -173,7 +182,13 @@ public enum OpenRPC {
     private static func writeComponents(to output: OutputBuffer) {
         output.append("""
             "components":{"schemas":{"Data":{"type":"object","properties":{"data":{"type":"string"},\
-            "encoding":{"type":"string","enum":["utf8","base64"]}},"required":["data","encoding"]}},"errors":{
+            "encoding":{"type":"string","enum":["utf8","base64"]}},"required":["data","encoding"]},\
+            "Datagram":{"type":"object","properties":{"data":{"type":"string"},"encoding":{"type":"string","enum":["utf8","base64"]},\
+            "senderAddress":{"type":["string","null"]},"senderPort":{"type":"integer"},"destinationAddress":{"type":["string","null"]},\
+            "destinationPort":{"type":"integer"},"interfaceIndex":{"type":"integer"},"hopLimit":{"type":"integer"},\
+            "truncated":{"type":"boolean"}}},\
+            "OutgoingDatagram":{"type":"object","properties":{"data":{"type":"string"},"encoding":{"type":"string",\
+            "enum":["utf8","base64"],"default":"utf8"},"address":{"type":"string"},"port":{"type":"integer"}},"required":["data"]}},"errors":{
             """)
         var isFirst = true
         for code in SocketError.Code.allCases where code != .noError {

@@ -36,6 +36,7 @@ struct Parameter: Sendable {
         /// May be left out; what that means is said in the description.
         case optional
         case integer(Int)
+        case boolean(Bool)
         case text(StaticString)
     }
 
@@ -63,9 +64,11 @@ struct Parameter: Sendable {
 }
 
 extension Operation {
-    /// Whether a request with these parameters means a native descriptor.
-    func takesDescriptor(_ given: JSON?) -> Bool {
-        parameters.contains { "\($0.name)" == "descriptor" && ($0.isRequired || given?["descriptor"] != nil) }
+    /// Whether a request with these parameters means a native descriptor that comes with it, rather than one that is held.
+    func meansReceivedDescriptor(_ given: JSON?) -> Bool {
+        guard let index = parameters.firstIndex(where: { $0.name.text == "descriptor" }) else { return false }
+        guard let number = given?["descriptor"] ?? given?[index] else { return parameters[index].isRequired }
+        return number.wholeNumber.map { !HeldDescriptors.isNumber($0) } ?? true
     }
 }
 
@@ -82,6 +85,9 @@ indirect enum ResultType: Sendable {
     case names([String])
     case data
     case byteOrNull
+    case integerOrNull(StaticString)
+    case datagram
+    case datagrams
     case anything(StaticString)
     case object([(name: StaticString, type: ResultType)])
 }

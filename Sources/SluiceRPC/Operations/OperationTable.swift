@@ -3,8 +3,9 @@ import Glibc
 /// All operations, found by name.
 struct OperationTable: Sendable {
     static let shared = OperationTable(
-        handleOperations + socketConnectionOperations + socketStateOperations + socketDataOperations + localOperations + serverOperations
-            + sessionOperations)
+        handleOperations + socketConnectionOperations + socketStateOperations + socketDataOperations
+            + virtualSocketOperations + datagramOperations + localOperations + serverOperations + tlsOperations
+            + proxyOperations + hostOperations + relayOperations + sessionOperations)
 
     let operations: [Operation]
     /// Open addressing: a name's hash says where to begin to look. No text has to be made of the bytes of a message.

@@ -1,13 +1,16 @@
 import Sluice
 
 extension OperationTable {
+    static let serverProperties = Parameter(
+        "properties", .object, "maxPendingConnections, listenBacklog, proxyProtocol, incoming (as in server.setIncomingHandler).", .optional)
+
     /// What TCP and local servers have in common, and TCP servers.
     static let serverOperations: [Operation] = [
         Operation(
             "tcpServer.create", "Makes a TCP server that does not listen yet.",
-            [Parameter("properties", .object, "maxPendingConnections, listenBacklog.", .optional)], .handle, errors: [.socketResource]
+            [serverProperties], .handle, errors: [.socketResource]
         ) { call throws(Failure) in
-            try ServerProperties.create(TCPServer(loop: call.session.service.loop), call)
+            try Properties.create(TCPServer(loop: call.session.service.loop), call)
         },
         Operation(
             "tcpServer.listen", "Listens at an address of this machine.",
@@ -44,6 +47,8 @@ extension OperationTable {
             // Checked before the connection is taken, or it would be lost.
             try call.session.checkRoomForHandle()
             guard let socket = server.nextPendingConnection() else { return .null }
+            // One that the client has put there itself has its handle.
+            if let entry = call.session.entry(of: socket) { return .integer(entry.number) }
             return try call.create(socket)
         },
         state("server.maxPendingConnections", "How many connections wait to be taken at most.", .integer("30 at first.")) {
@@ -82,7 +87,7 @@ extension OperationTable {
                 the request (SCM_RIGHTS), over standard input and output one that the sidecar has inherited.
                 """,
             [.handle, Parameter("descriptor", .integer(nil), """
-                Its number in the sidecar. Of a descriptor that came with the request any number will do.
+                Its number in the sidecar. Of a descriptor that came with the request any small number will do.
                 """)],
             errors: [.unsupportedSocketOperation, .operation]
         ) { call throws(Failure) in
@@ -91,13 +96,49 @@ extension OperationTable {
             return .null
         },
         Operation(
+            "server.takeDescriptor",
+            """
+                Gives the listening descriptor away: it comes with the answer (SCM_RIGHTS) and the server listens no more. No \
+                connection may wait to be taken. Over a Unix socket only.
+                """,
+            [.handle], .integer("Its number in the sidecar, which means nothing to the client."), errors: [.operation, .unsupportedSocketOperation]
+        ) { call throws(Failure) in
+            let server = try call.server()
+            try call.checkCanHandOver()
+            return call.handOver(try call.run { () throws(SocketError) in try server.takeDescriptor() })
+        },
+        Operation(
+            "server.setIncomingHandler",
+            """
+                What becomes of connections that are accepted: "socket", they wait for server.nextPendingConnection; "descriptor", each \
+                is told by the event server.incomingConnection, with a number for socket.setDescriptor.
+                """,
+            [.handle, Parameter("incoming", .choice(Incoming.allCases.map(\.rawValue)), "From now on.")]
+        ) { call throws(Failure) in
+            _ = try call.server()
+            try call.entry().setIncoming(Incoming(rawValue: try call.text("incoming")) ?? .socket)
+            return .null
+        },
+        Operation(
+            "server.addPendingConnection",
+            "Puts a connected socket into the queue of connections that wait to be taken; server.nextPendingConnection then answers its handle.",
+            [.handle, Parameter("socket", .handle, "A stream socket of this client, in state Connected.")], errors: [.operation]
+        ) { call throws(Failure) in
+            let server = try call.server()
+            let socket = try call.streamSocket("socket")
+            try call.run { () throws(SocketError) in try server.addPendingConnection(socket) }
+            return .null
+        },
+        Operation(
             "server.pauseAccepting", "Accepts no more until resumeAccepting; connections wait in the system's queue.", [.handle]
         ) { call throws(Failure) in
-            try call.server().pauseAccepting()
+            _ = try call.server()
+            try call.entry().pauseAccepting()
             return .null
         },
         Operation("server.resumeAccepting", "Accepts again.", [.handle]) { call throws(Failure) in
-            try call.server().resumeAccepting()
+            _ = try call.server()
+            try call.entry().resumeAccepting()
             return .null
         },
         Operation(

@@ -15,6 +15,7 @@ extension OperationTable {
             .object([
                 ("server", .text("Always sluiced.")), ("version", .text("Its version.")), ("protocol", .integer("The version of the protocol.")),
                 ("limits", .anything("Limits by name.")), ("capabilities", .anything("Names of what is there beyond the basics.")),
+                ("activated", .anything("What the service manager has passed, for server.setDescriptor: a list of {descriptor, name}.")),
             ])
         ) { call throws(Failure) in
             let client = try call.text("client")
@@ -67,6 +68,7 @@ extension Session {
                 ("waits", .integer(Limits.maxPending)), ("data", .integer(limits.maxData)),
             ])),
             ("capabilities", .names(["batch", "cancel", "delivery", "headers"] + (channel.passesDescriptors ? ["descriptors"] : []))),
+            ("activated", .list(service.activated.map { .object([("descriptor", .integer(Int($0.number))), ("name", .text($0.name))]) })),
         ])
     }
 

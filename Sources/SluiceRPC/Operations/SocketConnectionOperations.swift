@@ -3,7 +3,14 @@ import Sluice
 extension OperationTable {
     private static let openMode = Parameter(
         "openMode", .openMode, "For reading, for writing or both; Unbuffered sends each write at once.", .text("ReadWrite"))
-    private static let connectErrors: [SocketError.Code] = [
+    static let connectParameters = [
+        Parameter.handle,
+        Parameter("host", .string, "A name, or an IPv4 or IPv6 address."),
+        Parameter("port", .integer(nil), "1 to 65535."),
+        openMode,
+        Parameter("protocol", .networkProtocol, "Which addresses of a name to use.", .text("any")),
+    ]
+    static let connectErrors: [SocketError.Code] = [
         .emptyHostName, .portNumberOutOfRange, .hostNotFound, .connectionRefused, .socketTimeout, .network, .socketAccess,
         .socketResource, .operation,
     ]
@@ -14,13 +21,13 @@ extension OperationTable {
             "tcpSocket.create", "Makes a TCP socket: Unconnected, without a descriptor.",
             [Parameter("properties", .object, "Properties to set, as in socket.setProperties.", .optional)], .handle, errors: [.socketResource]
         ) { call throws(Failure) in
-            try SocketProperties.create(TCPSocket(loop: call.session.service.loop), call)
+            try Properties.create(TCPSocket(loop: call.session.service.loop), call)
         },
         Operation(
             "localSocket.create", "Makes a local (Unix) socket: Unconnected, without a descriptor.",
             [Parameter("properties", .object, "Properties to set, as in socket.setProperties.", .optional)], .handle, errors: [.socketResource]
         ) { call throws(Failure) in
-            try SocketProperties.create(LocalSocket(loop: call.session.service.loop), call)
+            try Properties.create(LocalSocket(loop: call.session.service.loop), call)
         },
         Operation(
             "socket.connectToHost",
@@ -28,22 +35,10 @@ extension OperationTable {
                 Starts to connect and returns at once; the outcome is the event connected or errorOccurred, and what \
                 waitForConnected answers. A name is looked up, and its addresses are raced.
                 """,
-            [
-                .handle,
-                Parameter("host", .string, "A name, or an IPv4 or IPv6 address."),
-                Parameter("port", .integer(nil), "1 to 65535."),
-                openMode,
-                Parameter("protocol", .networkProtocol, "Which addresses of a name to use.", .text("any")),
-            ], errors: connectErrors
+            connectParameters, errors: connectErrors
         ) { call throws(Failure) in
             let socket = try call.socket()
-            let host = try call.text("host")
-            let port = try call.integer("port")
-            let mode: OpenMode = try call.flags("openMode")
-            let networkProtocol: NetworkProtocol = try call.named("protocol")
-            try call.session.service.rules.checkConnect(host, port: port)
-            try call.entry().forgetLastConnection()
-            try call.run { () throws(SocketError) in
+            try call.connect { host, port, mode, networkProtocol throws(SocketError) in
                 try socket.connectToHost(host, port: port, openMode: mode, protocol: networkProtocol)
             }
             return .null
@@ -97,7 +92,10 @@ extension OperationTable {
                 """,
             [
                 .handle,
-                Parameter("descriptor", .integer(nil), "Its number in the sidecar. Of a descriptor that came with the request any number will do."),
+                Parameter("descriptor", .integer(nil), """
+                    Its number in the sidecar, or one that server.incomingConnection has told. Of a descriptor that came with the \
+                    request any small number will do.
+                    """),
                 Parameter("state", .state, "The state it is in: Connected, Bound or Unconnected.", .text("Connected")),
                 openMode,
             ], errors: [.unsupportedSocketOperation, .operation]
@@ -126,16 +124,8 @@ extension OperationTable {
             [.handle], .integer("Its number in the sidecar, which means nothing to the client."), errors: [.operation, .unsupportedSocketOperation]
         ) { call throws(Failure) in
             let socket = try call.socket()
-            guard call.session.channel.passesDescriptors, call.caller.batch == nil, call.caller.id != nil else {
-                throw .unsupported(
-                    """
-                        A descriptor can be handed over only with an answer of its own on a Unix socket: run sluiced --socket \
-                        PATH, and call this outside a batch.
-                        """)
-            }
-            let descriptor = try call.run { () throws(SocketError) in try socket.takeDescriptor() }
-            call.session.attach(descriptor)
-            return .integer(Int(descriptor))
+            try call.checkCanHandOver()
+            return call.handOver(try call.run { () throws(SocketError) in try socket.takeDescriptor() })
         },
         wait(
             "socket.waitForConnected",
@@ -162,7 +152,7 @@ extension OperationTable {
         Operation(
             "socket.sync", "Answers when all that was written is with the system.", [.handle, .timeout], errors: [.socketTimeout, .operation]
         ) { call throws(Failure) in
-            let socket = try call.streamSocket()
+            let socket = try call.socket()
             return try call.wait(ifAbandoned: .null) { timeout, finish in
                 let wait = socket.beginWait(.sync, timeout: timeout) { succeeded in
                     finish(succeeded ? .success(.null) : .failure(Failure(socket.syncFailure)))
@@ -172,17 +162,20 @@ extension OperationTable {
         },
     ]
 
-    private static func wait(_ name: StaticString, _ summary: StaticString, _ kind: Wait.Kind) -> Operation {
+    static func wait(
+        _ name: StaticString, _ summary: StaticString, _ kind: Wait.Kind,
+        of socket: @escaping @Sendable (Call) throws(Failure) -> Socket = { call throws(Failure) in try call.socket() }
+    ) -> Operation {
         Operation(name, summary, [.handle, .timeout], .boolean, errors: [.socketTimeout]) { call throws(Failure) in
-            let socket = try call.streamSocket()
+            let socket = try socket(call)
             let entry = try call.entry()
-            if entry.isNews(kind) {
+            if let verdict = entry.verdict(on: kind) {
                 entry.forget(kind)
-                return .boolean(true)
+                return .boolean(verdict)
             }
             return try call.wait(ifAbandoned: .boolean(false)) { timeout, finish in
                 let wait = socket.beginWait(kind, timeout: timeout) { succeeded in
-                    if succeeded { entry.forget(kind) }
+                    entry.waitEnded(kind, succeeded)
                     finish(.success(.boolean(succeeded)))
                 }
                 return wait.map { wait in { wait.cancel() } }

@@ -47,13 +47,13 @@ extension OperationTable {
             let socket = try call.socket()
             let size = try call.integer("maxSize")
             let skipped = try call.run { () throws(SocketError) in try socket.skip(size) }
-            try call.entry().forget(.arrived)
+            try call.entry().didRead(something: skipped > 0)
             return .integer(skipped)
         },
         Operation("socket.getChar", "Takes one byte.", [.handle], .byteOrNull, errors: [.operation]) { call throws(Failure) in
             let socket = try call.socket()
             let byte = try call.run { () throws(SocketError) in try socket.getChar() }
-            try call.entry().forget(.arrived)
+            try call.entry().didRead(something: byte != nil)
             return byte.map { .integer(Int($0)) } ?? .null
         },
         Operation("socket.putChar", "Writes one byte.", [.handle, byte], errors: [.operation]) { call throws(Failure) in
@@ -87,8 +87,9 @@ extension OperationTable {
         Operation(
             "socket.setDelivery",
             """
-                How received bytes come: pull (they are asked for), push (each piece is an event socket.data), or lines (each \
-                line is an event socket.line). A client that lags behind holds the peer back.
+                How received bytes come: pull (they are asked for), push (each piece, of a UDP socket each datagram, is an event \
+                socket.data), or lines (each line is an event socket.line; not of UDP sockets). A client that lags behind holds \
+                the peer back; datagrams are then dropped by the system.
                 """,
             [
                 .handle,
@@ -98,10 +99,16 @@ extension OperationTable {
                     .text("utf8")),
             ]
         ) { call throws(Failure) in
-            _ = try call.streamSocket()
+            let socket = try call.socket()
             let entry = try call.entry()
             let delivery = Delivery(rawValue: try call.text("delivery")) ?? .pull
             let base64 = try call.isBase64
+            guard delivery != .lines || !(socket is UDPSocket) else {
+                throw .unsupported("Datagrams are delivered whole, not by line: use \"push\", one event socket.data for each")
+            }
+            guard delivery == .pull || !entry.isRelayed else {
+                throw Failure(SocketError(.operation, "A relay moves this socket's data: end it first (handle.destroy), or wait for relay.finished"))
+            }
             try call.run { () throws(SocketError) in try call.session.setDelivery(delivery, base64: base64, for: entry) }
             return .null
         },
@@ -111,7 +118,7 @@ extension OperationTable {
         let socket = try call.socket()
         let isBase64 = try call.isBase64
         let bytes = try call.run { () throws(SocketError) in try read(socket) }
-        if isRead { try call.entry().forget(.arrived) }
+        if isRead { try call.entry().didRead(something: !bytes.isEmpty) }
         // Control characters grow sixfold as text; where base64 alone stays within the limits it is what is sent.
         if !isBase64, bytes.count > 1 << 16, bytes.withUnsafeBytes({ quotedSize($0) }) > call.session.service.limits.maxOutput / 2 {
             return .data(bytes, asBase64: true)

@@ -1,6 +1,9 @@
 import Sluice
 
 extension OperationTable {
+    private static let graph = Parameter(
+        "graph", .boolean, "Of all sockets of this client that have an objectId: an object with a member for each.", .boolean(false))
+
     /// What a socket tells about itself, and its options.
     static let socketStateOperations: [Operation] = [
         state("socket.state", "The state.", .choice(SocketState.allNames)) { .text($0.state.name) },
@@ -81,19 +84,19 @@ extension OperationTable {
             return .null
         },
         Operation("socket.properties", "All properties.", [.handle], .anything("An object of properties by name.")) { call throws(Failure) in
-            try SocketProperties.all(of: try call.entry(), call)
+            try Properties.all(call)
         },
         Operation(
             "socket.property", "One property.", [.handle, Parameter("name", .string, "Its name.")], .anything("Its value.")
         ) { call throws(Failure) in
-            try SocketProperties.get(try call.text("name"), of: try call.entry(), call)
+            try Properties.one(try call.text("name"), call)
         },
         Operation(
             "socket.setProperties", "Sets properties. If one of them cannot be set, none is.",
             [.handle, Parameter("properties", .object, "Values by name.")]
         ) { call throws(Failure) in
             guard let values = try call.value("properties") else { return .null }
-            try SocketProperties.set(values, of: try call.entry(), call)
+            try Properties.set(values, call)
             return .null
         },
         Operation(
@@ -101,7 +104,23 @@ extension OperationTable {
             [.handle, Parameter("name", .string, "Its name."), Parameter("value", .anything, "Its value.")]
         ) { call throws(Failure) in
             guard let value = try call.value("value") else { return .null }
-            try SocketProperties.set([(try call.text("name"), value)], of: try call.entry(), call)
+            try Properties.set(try call.text("name"), value, call)
+            return .null
+        },
+        Operation(
+            "socket.toJson", "All properties as a JSON text, for socket.fromJson.", [.handle, graph], .text("A JSON object."), errors: []
+        ) { call throws(Failure) in
+            try Properties.toJson(call)
+        },
+        Operation(
+            "socket.fromJson",
+            """
+                Sets the properties that a JSON text has, all of them or none; what can only be read is left out. The event completed tells \
+                when that is done.
+                """,
+            [.handle, Parameter("text", .string, "A JSON object, as socket.toJson makes it."), graph]
+        ) { call throws(Failure) in
+            try Properties.fromJson(call)
             return .null
         },
     ]

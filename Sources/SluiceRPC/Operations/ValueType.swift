@@ -9,6 +9,7 @@ protocol NamedValue: RawRepresentable, CaseIterable, Sendable where RawValue == 
 extension SocketState: NamedValue {}
 extension NetworkProtocol: NamedValue {}
 extension SocketOption: NamedValue {}
+extension SocketError.Code: NamedValue {}
 
 extension NamedValue {
     init?(_ value: JSON) {
@@ -70,6 +71,7 @@ enum ValueType: Sendable {
     case data
     case choice([String])
     case state
+    case error
     case networkProtocol
     case option
     case openMode
@@ -78,6 +80,10 @@ enum ValueType: Sendable {
     case access
     case events
     case object
+    /// A list of datagrams to be sent; its elements are looked at elsewhere.
+    case datagrams
+    /// A list of some of these names.
+    case list([String])
     case anything
 
     /// Whether the value is of this type; ranges are looked at elsewhere.
@@ -89,6 +95,7 @@ enum ValueType: Sendable {
         case .string, .data: value.kind == .string
         case .choice(let names): value.string.map(names.contains) ?? false
         case .state: SocketState(value) != nil
+        case .error: SocketError.Code(value) != nil
         case .networkProtocol: NetworkProtocol(value) != nil
         case .option: SocketOption(value) != nil
         case .openMode: OpenMode(value) != nil
@@ -97,6 +104,9 @@ enum ValueType: Sendable {
         case .access: LocalServerAccess(value) != nil
         case .events: EventMask(value) != nil
         case .object: value.kind == .object
+        case .datagrams: value.kind == .array
+        case .list(let names):
+            value.kind == .array && (0..<value.count).allSatisfy { value[$0]?.string.map(names.contains) ?? false }
         case .anything: true
         }
     }
@@ -112,6 +122,7 @@ enum ValueType: Sendable {
         case .data: "a string (text, or base64 with \"encoding\": \"base64\")"
         case .choice(let names): "one of \(list(names))"
         case .state: "a state by name or number: \(list(SocketState.allNames))"
+        case .error: "an error by name or number: \(list(SocketError.Code.allNames))"
         case .networkProtocol: "a protocol by name or number: \(list(NetworkProtocol.allNames)), or any"
         case .option: "an option by name or number: \(list(SocketOption.allNames))"
         case .openMode: "a list of flags, or a number: \(list(OpenMode.allNames))"
@@ -120,6 +131,8 @@ enum ValueType: Sendable {
         case .access: "a list of flags, or a number: \(list(LocalServerAccess.allNames))"
         case .events: "\"all\", \"none\", \"default\", or a list of events: \(list(EventType.allCases.map(\.name)))"
         case .object: "an object"
+        case .datagrams: "a list of datagrams: [{data, encoding?, address?, port?}, …]"
+        case .list(let names): "a list of some of \(list(names))"
         case .anything: "anything"
         }
     }

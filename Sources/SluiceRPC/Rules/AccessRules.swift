@@ -45,7 +45,11 @@ public struct AccessRules: Sendable {
 
     // MARK: Questions
 
-    func checkConnect(_ host: String, port: Int) throws(Failure) {
+    func checkConnect(_ host: String, port: Int) throws(Failure) { try check(host, port, "Connecting to") }
+    func checkSend(_ host: String, port: Int) throws(Failure) { try check(host, port, "Sending to") }
+    func checkGroup(_ group: String, port: Int) throws(Failure) { try check(group, port, "Joining") }
+
+    private func check(_ host: String, _ port: Int, _ doing: StaticString) throws(Failure) {
         guard !isEmpty else { return }
         let target: AccessTarget
         if let address = AccessAddress(literal: host) {
@@ -54,7 +58,7 @@ public struct AccessRules: Sendable {
         } else {
             target = .name(normalized(host), port: port)
         }
-        try check(target, "Connecting to \(brief(host)) port \(port)")
+        try check(target, "\(doing) \(brief(host)) port \(port)")
     }
 
     func checkListen(_ address: String, port: Int) throws(Failure) {

@@ -11,6 +11,8 @@ final class Session {
         case draining
         /// All is answered; the rest of the output goes out.
         case finishing
+        /// The same, and then the connection becomes the stream of a socket.
+        case attaching
         case closed
 
         static func < (left: Phase, right: Phase) -> Bool { left.rawValue < right.rawValue }
@@ -32,6 +34,10 @@ final class Session {
     private let output = OutputBuffer()
     private var attachments: [Channel.Attachment] = []
     var receivedDescriptors: [Int32] = []
+    var heldDescriptors = HeldDescriptors()
+    /// What this connection is to be the stream of, and what came behind the request for that.
+    private var attachedSocket: StreamSocket?
+    var bytesAfterAttaching: [UInt8] = []
 
     private var isDirty = false
     private var isBlocked = false
@@ -62,6 +68,8 @@ final class Session {
 
     var log: Logger { service.log }
     var unsent: Int { output.count + gathered }
+    /// Whether so much waits to be sent that the client may lag behind.
+    var isOutputLong: Bool { output.count > service.limits.softOutput }
     var sentTotal: Int { writtenTotal - output.count }
     var pendingCount: Int { pending.count }
 
@@ -79,6 +87,11 @@ final class Session {
         return entry
     }
 
+    /// The handle that this session has for an object, if any.
+    func entry(of source: EventSource) -> HandleEntry? {
+        handles[Int(clamping: source.tag)].flatMap { $0.source === source ? $0 : nil }
+    }
+
     func checkRoomForHandle() throws(Failure) {
         guard handles.count < service.limits.maxHandles else {
             throw .limitReached("This client holds \(handles.count) handles, the limit (--max-handles). End some with handle.destroy.")
@@ -88,6 +101,7 @@ final class Session {
     func destroy(_ entry: HandleEntry) {
         service.keepUntilEndOfTurn(entry.source)
         entry.source.destroy()
+        entry.endRelay()
         handles[entry.number] = nil
         for (key, call) in pending where call.handle == entry.number {
             pending[key] = nil
@@ -100,14 +114,20 @@ final class Session {
     private func releaseHandles() {
         let entries = handles
         handles = [:]
+        // Relays first: what they were about to pass on is then the sockets' to send.
+        for entry in entries.values where entry.source is Relay {
+            service.keepUntilEndOfTurn(entry.source)
+            entry.source.destroy()
+        }
         for entry in entries.values {
             service.keepUntilEndOfTurn(entry.source)
-            if let socket = entry.socket, socket.bytesToWrite > 0, service.linger(socket) { continue }
+            if let socket = entry.socket, !entry.isVirtual, socket.bytesToWrite > 0, service.linger(socket) { continue }
             entry.source.receiver = nil
             entry.source.destroy()
         }
         for descriptor in receivedDescriptors { service.close(descriptor) }
         receivedDescriptors = []
+        heldDescriptors.closeAll()
     }
 
     // MARK: Calls that wait
@@ -243,6 +263,7 @@ final class Session {
         guard phase != .closed else { return }
         if phase == .draining, pending.isEmpty { finish() }
         if phase == .finishing, output.isEmpty { close() }
+        if phase == .attaching, output.isEmpty { becomeStream() }
     }
 
     func flush() {
@@ -276,17 +297,46 @@ final class Session {
 
     /// A client that lags behind gets nothing more from the network until it has caught up.
     private func holdBackSockets() {
-        let soft = service.limits.softOutput
-        if !isHeldBack, output.count > soft {
+        if !isHeldBack, isOutputLong {
             isHeldBack = true
             for entry in handles.values { entry.holdBack(true) }
-        } else if isHeldBack, output.count <= soft / 2 {
+        } else if isHeldBack, output.count <= service.limits.softOutput / 2 {
             isHeldBack = false
-            for entry in handles.values {
+            // What is delivered to it now may be too much again.
+            for entry in handles.values where !isHeldBack {
                 entry.holdBack(false)
                 if entry.delivery != .pull { deliver(entry) }
             }
         }
+    }
+
+    // MARK: The stream of a socket
+
+    /// Ends all else that this client has; the answer to this call is the last message.
+    func prepareToAttach(_ entry: HandleEntry, _ socket: StreamSocket) {
+        cancelPending("The connection becomes the stream of a socket.") { _ in true }
+        entry.holdBack(false)
+        handles[entry.number] = nil
+        releaseHandles()
+        socket.receiver = nil
+        socket.subscribedEvents = .none
+        attachedSocket = socket
+    }
+
+    /// To be called when a call is answered.
+    func attachIfPrepared() {
+        guard attachedSocket != nil, phase < .finishing else { return }
+        phase = .attaching
+        channel.stopReading()
+        startEndTimer()
+        noteProgress()
+    }
+
+    private func becomeStream() {
+        guard let socket = attachedSocket, let descriptor = channel.detach() else { return close() }
+        attachedSocket = nil
+        service.attach(descriptor, to: socket, first: bytesAfterAttaching)
+        close()
     }
 
     // MARK: The end
@@ -369,6 +419,11 @@ final class Session {
         for call in pending.values { call.end() }
         pending = [:]
         releaseHandles()
+        if let socket = attachedSocket {
+            service.keepUntilEndOfTurn(socket)
+            socket.destroy()
+            attachedSocket = nil
+        }
         channel.close()
         for attachment in attachments { service.close(attachment.descriptor) }
         attachments = []

@@ -7,7 +7,7 @@ extension Session {
 
     func setDelivery(_ delivery: Delivery, base64: Bool, for entry: HandleEntry) throws(SocketError) {
         // What is not delivered because the client lags must stay with the sender, not in memory.
-        if delivery != .pull, entry.readBufferSize == 0 { try entry.setReadBufferSize(Self.pieceSize) }
+        if delivery != .pull, entry.readBufferSize == 0, !(entry.source is UDPSocket) { try entry.setReadBufferSize(Self.pieceSize) }
         entry.delivery = delivery
         entry.deliversBase64 = base64
         if delivery != .pull { deliver(entry) }
@@ -30,6 +30,7 @@ extension Session {
     /// Sends what may be sent now. At the end of the stream that is everything, an incomplete line too.
     func deliver(_ entry: HandleEntry, isEnd: Bool = false) {
         guard let socket = entry.socket, phase < .finishing else { return }
+        if let socket = socket as? UDPSocket { return deliverDatagrams(of: socket, entry) }
         while !isHeldBack || isEnd, entry.delivery != .pull, phase < .finishing {
             guard let size = nextSize(of: socket, entry, isEnd: isEnd), let bytes = try? socket.read(maxSize: size), !bytes.isEmpty else { return }
             entry.forget(.arrived)
@@ -41,6 +42,24 @@ extension Session {
                 bytes.withUnsafeBytes { output.append(dataMembers: $0, asBase64: entry.deliversBase64) }
                 output.append("}}")
             }
+        }
+    }
+
+    /// Sends what may be sent now, one event for each datagram. The rest stays with the system, which drops what is too much for it.
+    private func deliverDatagrams(of socket: UDPSocket, _ entry: HandleEntry) {
+        guard !socket.isOpen || socket.isReadable else { return }
+        while !isHeldBack, entry.delivery == .push, phase < .finishing {
+            guard let datagram = try? socket.readDatagrams(maxCount: 1).first else { return }
+            entry.didRead(something: true)
+            send { output in
+                output.append("{\"jsonrpc\":\"2.0\",\"method\":\"")
+                Self.writeHead(of: .data, from: socket, to: output)
+                output.append(byte: UInt8(ascii: ","))
+                output.append(datagram, asBase64: entry.deliversBase64)
+                output.append("}}")
+            }
+            // Only then is it known whether the client keeps up.
+            if isOutputLong { flush() }
         }
     }
 

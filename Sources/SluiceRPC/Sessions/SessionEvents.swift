@@ -7,7 +7,18 @@ extension Session {
         send { output in
             output.append("{\"jsonrpc\":\"2.0\",\"method\":\"")
             Self.writeHead(of: event.type, from: source, to: output)
-            Self.writeValues(of: event, to: output)
+            Self.writeValues(of: event, from: source, to: output)
+            output.append("}}")
+        }
+    }
+
+    /// A connection came as a descriptor, which is held under this number.
+    func tellIncoming(_ number: Int, from server: EventSource) {
+        send { output in
+            output.append("{\"jsonrpc\":\"2.0\",\"method\":\"")
+            Self.writeHead(of: .incomingConnection, from: server, to: output)
+            output.append(",\"descriptor\":")
+            output.append(integer: number)
             output.append("}}")
         }
     }
@@ -15,7 +26,7 @@ extension Session {
     /// Up to the members that every event has.
     static func writeHead(of type: EventType, from source: EventSource, to output: OutputBuffer) {
         let socket = source as? Socket
-        output.append(socket == nil ? "server." as StaticString : "socket.")
+        output.append(socket != nil ? "socket." as StaticString : source is Relay ? "relay." : "server.")
         output.append(text: type.name)
         output.append("\",\"params\":{\"handle\":")
         output.append(integer: Int(source.tag))
@@ -24,6 +35,10 @@ extension Session {
             output.append(text: socket.state.name)
             output.append("\",\"isOpen\":")
             output.append(boolean: socket.isOpen)
+        } else if let relay = source as? Relay {
+            output.append(text: (relay.isFinished ? SocketState.unconnected : .connected).name)
+            output.append("\",\"isOpen\":")
+            output.append(boolean: !relay.isFinished)
         } else {
             let isListening = (source as? Server)?.isListening ?? false
             output.append(text: (isListening ? SocketState.listening : .unconnected).name)
@@ -32,7 +47,7 @@ extension Session {
         }
     }
 
-    private static func writeValues(of event: Event, to output: OutputBuffer) {
+    private static func writeValues(of event: Event, from source: EventSource, to output: OutputBuffer) {
         switch event {
         case .readyRead(let bytesAvailable):
             output.append(",\"bytesAvailable\":")
@@ -40,21 +55,46 @@ extension Session {
         case .bytesWritten(let bytes):
             output.append(",\"bytes\":")
             output.append(integer: bytes)
+        case .propertyChanged(let name, let value):
+            output.append(",\"name\":")
+            output.append(quoted: name)
+            output.append(",\"value\":")
+            Reply(value).write(to: output)
+        case .proxyAuthenticationRequired(let proxy, let realm):
+            output.append(",\"proxy\":")
+            Reply(proxy).write(to: output)
+            output.append(",\"realm\":")
+            output.append(quoted: realm)
         case .newConnection(let pending):
             output.append(",\"pending\":")
             output.append(integer: pending)
         case .errorOccurred(let error), .acceptError(let error):
-            output.append(",\"error\":")
-            output.append(quoted: error.code.name)
-            output.append(",\"value\":")
-            output.append(integer: Int(error.code.rawValue))
-            output.append(",\"message\":")
-            output.append(quoted: error.message)
-            if error.systemError == 0 { output.append(",\"systemError\":0") }
-            output.append(systemDetailsOf: error)
+            write(error, to: output)
+        case .finished(let error):
+            if let counters = (source as? Relay)?.counters {
+                output.append(",\"aToB\":")
+                output.append(integer: counters.aToB)
+                output.append(",\"bToA\":")
+                output.append(integer: counters.bToA)
+            }
+            write(error ?? SocketError(.noError, ""), to: output)
+        case .sslErrors(let errors):
+            output.append(",\"errors\":")
+            Reply.list(errors.map { Reply($0) }).write(to: output)
         case .hostFound, .connected, .disconnected, .stateChanged, .lineAvailable, .aboutToClose, .readChannelFinished,
-            .pendingConnectionAvailable:
+            .pendingConnectionAvailable, .incomingConnection, .completed, .encrypted:
             break
         }
+    }
+
+    private static func write(_ error: SocketError, to output: OutputBuffer) {
+        output.append(",\"error\":")
+        output.append(quoted: error.code.name)
+        output.append(",\"value\":")
+        output.append(integer: Int(error.code.rawValue))
+        output.append(",\"message\":")
+        output.append(quoted: error.message)
+        if error.systemError == 0 { output.append(",\"systemError\":0") }
+        output.append(systemDetailsOf: error)
     }
 }

@@ -1,4 +1,3 @@
-import Glibc
 import Sluice
 
 /// From a message to the operations it asks for: JSON-RPC 2.0.
@@ -88,9 +87,10 @@ extension Session {
             let reply = try operation.handler(Call(session: self, operation: operation, arguments: arguments, caller: caller))
             if case .deferred = reply { return }
             answer(caller, .success(reply))
+            attachIfPrepared()
         } catch {
             // What came with a request that failed before it took its descriptor must not pass for the next one's.
-            if operation.takesDescriptor(parameters), waitingDescriptors > 0, receivedDescriptors.count == waitingDescriptors {
+            if operation.meansReceivedDescriptor(parameters), waitingDescriptors > 0, receivedDescriptors.count == waitingDescriptors {
                 service.close(receivedDescriptors.removeFirst())
             }
             answer(caller, .failure(error))
@@ -115,36 +115,5 @@ extension Session {
     private func fault(_ reason: String, id: RequestID, _ batch: Batch?) {
         batch?.expectAnswer()
         answer(Caller(id: id, batch: batch), .failure(.invalidRequest(reason)))
-    }
-
-    // MARK: Descriptors
-
-    /// A descriptor came with the bytes of a message.
-    func received(_ descriptor: Int32) {
-        guard receivedDescriptors.count < Limits.maxDescriptors, phase == .serving else {
-            service.close(descriptor)
-            refuse(.limitReached("More than \(Limits.maxDescriptors) descriptors came that no setDescriptor has asked for; this one was closed."))
-            return
-        }
-        receivedDescriptors.append(descriptor)
-    }
-
-    /// The descriptor that a call means: the oldest that came over the Unix socket; else, over standard input, one that the
-    /// sidecar has inherited. `isCopy`: it is the session's own, and has to be closed if nobody takes it.
-    func claimDescriptor(_ number: Int) throws(Failure) -> (descriptor: Int32, isCopy: Bool) {
-        if !receivedDescriptors.isEmpty { return (receivedDescriptors.removeFirst(), true) }
-        guard inheritsDescriptors else {
-            throw .invalidArgument(
-                "No descriptor came with the message: send it along with the request's bytes (SCM_RIGHTS). A number means nothing here.")
-        }
-        guard let descriptor = Int32(exactly: number), descriptor >= 0 else {
-            throw .invalidArgument("\(number) is no descriptor")
-        }
-        // What was inherited is not close-on-exec; all that the sidecar itself has is.
-        let flags = fcntl(descriptor, F_GETFD)
-        guard descriptor > 2, flags >= 0, flags & FD_CLOEXEC == 0 else {
-            throw .invalidArgument("The sidecar has not inherited a descriptor \(descriptor): start it with one, or use a Unix socket and SCM_RIGHTS")
-        }
-        return (descriptor, false)
     }
 }

@@ -100,6 +100,27 @@ final class Channel {
         if output != input { Glibc.close(output) }
     }
 
+    /// Whether input and output are one and the same Unix socket.
+    var isOneUnixSocket: Bool {
+        guard passesDescriptors, input != output else { return passesDescriptors }
+        var one = stat()
+        var other = stat()
+        return fstat(input, &one) == 0 && fstat(output, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino
+    }
+
+    /// Gives that socket away: the caller closes it.
+    func detach() -> Int32? {
+        guard isOpen, isOneUnixSocket else { return nil }
+        isOpen = false
+        handler = nil
+        inputWatch?.cancel()
+        outputWatch?.cancel()
+        inputWatch = nil
+        outputWatch = nil
+        if output != input { Glibc.close(output) }
+        return input
+    }
+
     // MARK: Reading
 
     /// One read. Descriptors that came with the bytes are handed to `descriptors`.

@@ -37,17 +37,15 @@ final class Framer {
     init(limit: Int) { self.limit = limit }
 
     /// Takes what was read; `receive` gets each message that is now complete and says whether to go on. The bytes it gets
-    /// are valid only during the call.
-    func feed(_ chunk: UnsafeRawBufferPointer, _ receive: (Item) -> Bool) {
+    /// are valid only during the call. Returns what was not looked at because nothing more was wanted.
+    @discardableResult
+    func feed(_ chunk: UnsafeRawBufferPointer, _ receive: (Item) -> Bool) -> [UInt8] {
         var rest = chunk
         if style == .undecided {
-            guard let whole = decide(&rest) else { return }
-            if let whole {
-                whole.withBytes { process($0, receive) }
-                return
-            }
+            guard let whole = decide(&rest) else { return [] }
+            if let whole { return whole.withBytes { Array(process($0, receive)) } }
         }
-        process(rest, receive)
+        return Array(process(rest, receive))
     }
 
     /// The end of input: a last line may lack its newline.
@@ -92,24 +90,28 @@ final class Framer {
         return taken
     }
 
-    private func process(_ bytes: UnsafeRawBufferPointer, _ receive: (Item) -> Bool) {
-        if style == .headers { feedHeaders(bytes, receive) } else { feedLines(bytes, receive) }
+    /// Returns what is left when nothing more is wanted.
+    private func process(_ bytes: UnsafeRawBufferPointer, _ receive: (Item) -> Bool) -> UnsafeRawBufferPointer {
+        style == .headers ? feedHeaders(bytes, receive) : feedLines(bytes, receive)
     }
 
     // MARK: Lines
 
-    private func feedLines(_ bytes: UnsafeRawBufferPointer, _ receive: (Item) -> Bool) {
+    private func feedLines(_ bytes: UnsafeRawBufferPointer, _ receive: (Item) -> Bool) -> UnsafeRawBufferPointer {
         var rest = bytes
         while !rest.isEmpty {
             guard let newline = newlineOffset(rest) else {
                 keepLine(rest, receive)
-                return
+                return Self.nothing
             }
             let line = UnsafeRawBufferPointer(rebasing: rest[..<newline])
             rest = UnsafeRawBufferPointer(rebasing: rest[(newline + 1)...])
-            guard finishLine(line, receive) else { return }
+            guard finishLine(line, receive) else { return rest }
         }
+        return Self.nothing
     }
+
+    private static var nothing: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
 
     /// The beginning or the middle of a line.
     private func keepLine(_ piece: UnsafeRawBufferPointer, _ receive: (Item) -> Bool) {
@@ -150,7 +152,7 @@ final class Framer {
 
     // MARK: Headers
 
-    private func feedHeaders(_ bytes: UnsafeRawBufferPointer, _ receive: (Item) -> Bool) {
+    private func feedHeaders(_ bytes: UnsafeRawBufferPointer, _ receive: (Item) -> Bool) -> UnsafeRawBufferPointer {
         var rest = bytes
         while !rest.isEmpty {
             if bytesToSkip > 0 {
@@ -161,15 +163,16 @@ final class Framer {
                 let taken = min(length - partial.count, rest.count)
                 let piece = UnsafeRawBufferPointer(rebasing: rest[..<taken])
                 rest = UnsafeRawBufferPointer(rebasing: rest[taken...])
-                guard addToBody(piece, length, receive) else { return }
+                guard addToBody(piece, length, receive) else { return rest }
             } else {
                 let newline = newlineOffset(rest)
                 let piece = UnsafeRawBufferPointer(rebasing: rest[..<(newline ?? rest.count)])
                 rest = UnsafeRawBufferPointer(rebasing: rest[(newline.map { $0 + 1 } ?? rest.count)...])
                 if partial.count <= Self.headerLimit { partial.append(piece) }
-                if newline != nil, !finishHeader(receive) { return }
+                if newline != nil, !finishHeader(receive) { return rest }
             }
         }
+        return Self.nothing
     }
 
     private func addToBody(_ piece: UnsafeRawBufferPointer, _ length: Int, _ receive: (Item) -> Bool) -> Bool {

@@ -3,11 +3,12 @@ import Glibc
 import Logging
 import Sluice
 
-/// The socket file that clients connect to: mode 0600, for processes of the same user only, removed at the end.
+/// The socket that clients connect to, for processes of the same user only. Its file is made here, with mode 0600, and removed at
+/// the end; or the service manager has made it, and keeps it.
 final class UnixListener {
-    private let path: String
     private let descriptor: Int32
-    private let identity: (device: dev_t, inode: ino_t)
+    /// The file that was made here.
+    private let file: (path: String, device: dev_t, inode: ino_t)?
     private let user = geteuid()
     private let log: Logger
     private let loop: EventLoop
@@ -18,7 +19,6 @@ final class UnixListener {
 
     /// Replaces the file of a listener that is gone. A live one, and anything that is no socket, is left alone and refused.
     init(path: String, loop: EventLoop, log: Logger, accept: @escaping (Int32) -> Void) throws(SocketError) {
-        self.path = path
         self.loop = loop
         self.log = log
         self.accept = accept
@@ -29,7 +29,34 @@ final class UnixListener {
             Glibc.close(descriptor)
             throw Self.failure("cannot find the socket \(path) just made", number)
         }
-        identity = (status.st_dev, status.st_ino)
+        file = (path, status.st_dev, status.st_ino)
+        try start()
+    }
+
+    /// Takes over a listening socket that the service manager has made.
+    init(activated descriptor: Int32, loop: EventLoop, log: Logger, accept: @escaping (Int32) -> Void) throws(SocketError) {
+        self.loop = loop
+        self.log = log
+        self.accept = accept
+        self.descriptor = descriptor
+        file = nil
+        _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
+        try start()
+    }
+
+    /// Whether the descriptor is that of a listening Unix stream socket.
+    static func canListen(_ descriptor: Int32) -> Bool {
+        option(descriptor, SO_DOMAIN) == AF_UNIX && option(descriptor, SO_TYPE) == Int32(SOCK_STREAM.rawValue)
+            && option(descriptor, SO_ACCEPTCONN) == 1
+    }
+
+    private static func option(_ descriptor: Int32, _ name: Int32) -> Int32? {
+        var value: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        return getsockopt(descriptor, SOL_SOCKET, name, &value, &size) == 0 ? value : nil
+    }
+
+    private func start() throws(SocketError) {
         watch = try loop.watch(descriptor: descriptor, readable: true, writable: false) { [weak self] _, _ in self?.acceptNext() }
     }
 
@@ -43,7 +70,7 @@ final class UnixListener {
         watch = nil
         // Somebody may have put another socket in its place since.
         var status = stat()
-        if lstat(path, &status) == 0, status.st_dev == identity.device, status.st_ino == identity.inode { unlink(path) }
+        if let file, lstat(file.path, &status) == 0, status.st_dev == file.device, status.st_ino == file.inode { unlink(file.path) }
         Glibc.close(descriptor)
     }
 

@@ -89,6 +89,44 @@ static void test_sizes(void) {
     CHECK_EQUAL(sluice_socket_disconnect_from_host(tcp), 0);
 }
 
+static void test_datagrams(void) {
+    struct counts counts;
+    char data[8] = "data";
+    sluice_handle socket = sluice_udp_socket_create(loop), receiver = new_udp(loop, "127.0.0.1");
+    int port = sluice_socket_local_port(receiver);
+    count_events(socket, &counts);
+    CHECK_EQUAL(sluice_udp_socket_write_datagram(socket, NULL, 1, "127.0.0.1", port), -SLUICE_ERROR_INVALID_ARGUMENT);
+    CHECK_EQUAL(sluice_udp_socket_write_datagram(socket, data, -1, "127.0.0.1", port), -SLUICE_ERROR_INVALID_ARGUMENT);
+    CHECK_EQUAL(sluice_udp_socket_write_datagram(socket, data, INT64_MIN, "127.0.0.1", port), -SLUICE_ERROR_INVALID_ARGUMENT);
+    CHECK_EQUAL(sluice_udp_socket_write_datagram(socket, data, 4, "\xff", port), -SLUICE_ERROR_INVALID_ARGUMENT);
+    CHECK_EQUAL(counts.of[SLUICE_EVENT_ERROR_OCCURRED], 0);
+    /* About the datagram: told as an event too. */
+    CHECK_EQUAL(sluice_udp_socket_write_datagram(socket, data, 4, "127.0.0.1", 0), -SLUICE_ERROR_PORT_NUMBER_OUT_OF_RANGE);
+    CHECK_EQUAL(sluice_udp_socket_write_datagram(socket, data, 4, "127.0.0.1", -1), -SLUICE_ERROR_PORT_NUMBER_OUT_OF_RANGE);
+    CHECK_EQUAL(sluice_udp_socket_write_datagram(socket, data, 4, "127.0.0.1", 65536), -SLUICE_ERROR_PORT_NUMBER_OUT_OF_RANGE);
+    CHECK_EQUAL(sluice_udp_socket_write_datagram(socket, data, 4, "127.0.0.1", INT32_MIN), -SLUICE_ERROR_PORT_NUMBER_OUT_OF_RANGE);
+    CHECK_EQUAL(sluice_udp_socket_write_datagram(socket, data, 4, "", port), -SLUICE_ERROR_INVALID_ARGUMENT);
+    CHECK_EQUAL(sluice_udp_socket_write_datagram(socket, data, 4, "0.0.0.0", port), -SLUICE_ERROR_INVALID_ARGUMENT);
+    CHECK_EQUAL(sluice_udp_socket_write_datagram(socket, data, 4, "::", port), -SLUICE_ERROR_INVALID_ARGUMENT);
+    CHECK_EQUAL(sluice_udp_socket_write_datagram(socket, data, 4, NULL, port), -SLUICE_ERROR_NETWORK);
+    CHECK_EQUAL(sluice_socket_system_error(socket), EDESTADDRREQ);
+    CHECK_EQUAL(counts.of[SLUICE_EVENT_ERROR_OCCURRED], 8);
+    CHECK_EQUAL(sluice_socket_state(socket), SLUICE_STATE_UNCONNECTED);
+    /* A name that nobody has: taken, and told later. */
+    CHECK_EQUAL(sluice_udp_socket_write_datagram(socket, data, 4, "nobody.invalid", port), 4);
+    RUN_UNTIL(loop, counts.of[SLUICE_EVENT_ERROR_OCCURRED] == 9);
+    CHECK_EQUAL(sluice_socket_error(socket), SLUICE_ERROR_HOST_NOT_FOUND);
+    CHECK_EQUAL(sluice_socket_bytes_to_write(socket), 0);
+    CHECK_EQUAL(sluice_socket_set_write_buffer_size(socket, -1), SLUICE_ERROR_INVALID_ARGUMENT);
+    CHECK_EQUAL(sluice_socket_bind(receiver, "nonsense", 0, SLUICE_BIND_DEFAULT), SLUICE_ERROR_OPERATION);
+    CHECK_EQUAL(sluice_socket_close(receiver), 0);
+    CHECK_EQUAL(sluice_socket_bind(receiver, "nonsense", 0, SLUICE_BIND_DEFAULT), SLUICE_ERROR_UNSUPPORTED_SOCKET_OPERATION);
+    CHECK_EQUAL(sluice_socket_bind(receiver, "203.0.113.1", 0, SLUICE_BIND_DEFAULT), SLUICE_ERROR_SOCKET_ADDRESS_NOT_AVAILABLE);
+    CHECK_EQUAL(sluice_socket_descriptor(receiver), -1);
+    CHECK_EQUAL(sluice_handle_destroy(socket), 0);
+    CHECK_EQUAL(sluice_handle_destroy(receiver), 0);
+}
+
 static void test_texts(void) {
     char buffer[64];
     const char *name = "gr\xc3\xbc\xc3\x9f.invalid";
@@ -151,7 +189,8 @@ static void test_options(void) {
     CHECK_EQUAL(sluice_socket_option(socket, 14, &value), SLUICE_ERROR_INVALID_ARGUMENT);
     CHECK_EQUAL(sluice_socket_option(socket, -1, &value), SLUICE_ERROR_INVALID_ARGUMENT);
     CHECK_EQUAL(sluice_socket_set_option(socket, 99, 1), SLUICE_ERROR_INVALID_ARGUMENT);
-    CHECK_EQUAL(sluice_socket_set_option(socket, SLUICE_OPTION_PATH_MTU, 1500), SLUICE_ERROR_UNSUPPORTED_SOCKET_OPERATION);
+    CHECK_EQUAL(sluice_socket_set_option(socket, SLUICE_OPTION_PATH_MTU, 100), SLUICE_ERROR_INVALID_ARGUMENT);
+    CHECK_EQUAL(sluice_socket_set_option(socket, SLUICE_OPTION_MULTICAST_TTL, 1), SLUICE_ERROR_UNSUPPORTED_SOCKET_OPERATION);
     CHECK_EQUAL(sluice_socket_set_option(socket, SLUICE_OPTION_TYPE_OF_SERVICE, 300), SLUICE_ERROR_INVALID_ARGUMENT);
     CHECK_EQUAL(sluice_socket_set_option(socket, SLUICE_OPTION_SEND_BUFFER_SIZE, INT64_MAX), SLUICE_ERROR_INVALID_ARGUMENT);
     CHECK_EQUAL(value, -77);
@@ -247,6 +286,7 @@ int main(void) {
     tcp = sluice_tcp_socket_create(loop);
     test_hosts_and_ports();
     test_sizes();
+    test_datagrams();
     test_texts();
     test_options();
     test_attempts();

@@ -17,13 +17,21 @@ static void receive(const sluice_event *event, void *context) {
 /* What a function may be used for. */
 enum uses {
     ON_LOOP = 1 << SLUICE_KIND_LOOP,
+    ON_UDP_SOCKET = 1 << SLUICE_KIND_UDP_SOCKET,
     ON_LOCAL_SOCKET = 1 << SLUICE_KIND_LOCAL_SOCKET,
-    ON_SOCKET = ON_LOCAL_SOCKET | 1 << SLUICE_KIND_TCP_SOCKET,
+    ON_TLS_SOCKET = 1 << SLUICE_KIND_TLS_SOCKET,
+    ON_STREAM_SOCKET = 1 << SLUICE_KIND_TCP_SOCKET | ON_LOCAL_SOCKET | ON_TLS_SOCKET,
+    ON_SOCKET = ON_STREAM_SOCKET | ON_UDP_SOCKET,
     ON_TCP_SERVER = 1 << SLUICE_KIND_TCP_SERVER,
     ON_LOCAL_SERVER = 1 << SLUICE_KIND_LOCAL_SERVER,
     ON_SERVER = ON_TCP_SERVER | ON_LOCAL_SERVER,
-    ON_SOURCE = ON_SOCKET | ON_SERVER
+    ON_LOOKUP = 1 << SLUICE_KIND_LOOKUP,
+    ON_RELAY = 1 << SLUICE_KIND_RELAY,
+    ON_SOURCE = ON_SOCKET | ON_SERVER | ON_LOOKUP | ON_RELAY
 };
+
+/* The loop, and one object of each kind. */
+#define HANDLES 9
 
 static sluice_error expected;
 static int kind;
@@ -71,7 +79,10 @@ static void try_loop_functions(sluice_handle h) {
     ACTS(ON_LOOP, sluice_loop_attach(h));
     ACTS(ON_LOOP, sluice_loop_destroy(h));
     GETS(ON_LOOP, sluice_tcp_socket_create(h), 0);
+    GETS(ON_LOOP, sluice_udp_socket_create(h), 0);
     GETS(ON_LOOP, sluice_local_socket_create(h), 0);
+    GETS(ON_LOOP, sluice_tls_socket_create(h), 0);
+    GETS(ON_LOOP, sluice_host_lookup(h, "127.0.0.1", SLUICE_PROTOCOL_ANY, -1), 0);
     GETS(ON_LOOP, sluice_tcp_server_create(h), 0);
     GETS(ON_LOOP, sluice_local_server_create(h), 0);
 }
@@ -144,6 +155,94 @@ static void try_socket_functions(sluice_handle h) {
     GETS(ON_SOCKET, sluice_socket_wait_for_disconnected(h, 0), false);
 }
 
+static void try_transport_and_properties(sluice_handle h) {
+    ACTS(ON_STREAM_SOCKET, sluice_socket_set_transport(h, NULL, NULL));
+    ACTS(ON_STREAM_SOCKET, sluice_socket_transport_ready(h, true, true));
+    ACTS(ON_SOCKET, sluice_socket_set_peer_name(h, "x"));
+    ACTS(ON_SOCKET, sluice_socket_set_peer_address(h, "x"));
+    ACTS(ON_SOCKET, sluice_socket_set_peer_port(h, 1));
+    ACTS(ON_SOCKET, sluice_socket_set_local_address(h, "x"));
+    ACTS(ON_SOCKET, sluice_socket_set_local_port(h, 1));
+    ACTS(ON_SOCKET, sluice_socket_set_state(h, SLUICE_STATE_UNCONNECTED));
+    ACTS(ON_SOCKET, sluice_socket_set_error(h, SLUICE_ERROR_NONE));
+    ACTS(ON_SOCKET, sluice_socket_set_error_string(h, "x"));
+    COUNTS(ON_SOCKET, sluice_socket_properties(h, text, sizeof text));
+    ACTS(ON_SOCKET, sluice_socket_set_properties(h, "{}"));
+    COUNTS(ON_SOCKET, sluice_socket_property(h, "port", text, sizeof text));
+    ACTS(ON_SOCKET, sluice_socket_set_property(h, "port", "1"));
+    COUNTS(ON_SOCKET, sluice_socket_to_json(h, false, text, sizeof text));
+    ACTS(ON_SOCKET, sluice_socket_from_json(h, "{}", false));
+}
+
+static void try_proxy_functions(sluice_handle h) {
+    COUNTS(ON_SOCKET, sluice_socket_proxy(h, text, sizeof text));
+    ACTS(ON_SOCKET, sluice_socket_set_proxy(h, "none"));
+    GETS(ON_SOCKET, sluice_socket_proxy_timeout(h), 0);
+    ACTS(ON_SOCKET, sluice_socket_set_proxy_timeout(h, 1));
+    GETS(ON_SOCKET, sluice_socket_awaits_proxy_authentication(h), false);
+    ACTS(ON_SOCKET, sluice_socket_set_awaits_proxy_authentication(h, true));
+    ACTS(ON_SOCKET, sluice_socket_authenticate_proxy(h, "user", "password"));
+    COUNTS(ON_SERVER, sluice_server_proxy(h, text, sizeof text));
+    ACTS(ON_SERVER, sluice_server_set_proxy(h, "none"));
+    GETS(ON_SERVER, sluice_server_proxy_protocol(h), false);
+    ACTS(ON_SERVER, sluice_server_set_proxy_protocol(h, false));
+}
+
+static void try_tls_functions(sluice_handle h) {
+    sluice_tls_configuration configuration;
+    memset(&configuration, 0, sizeof configuration);
+    configuration.size = sizeof configuration;
+    ACTS(ON_TLS_SOCKET, sluice_tls_socket_set_configuration(h, &configuration));
+    COUNTS(ON_TLS_SOCKET, sluice_tls_socket_configuration(h, text, sizeof text));
+    ACTS(ON_TLS_SOCKET, sluice_tls_socket_connect_to_host_encrypted(h, "127.0.0.1", 1, SLUICE_OPEN_READ_WRITE, SLUICE_PROTOCOL_ANY));
+    ACTS(ON_TLS_SOCKET, sluice_tls_socket_start_client_encryption(h));
+    ACTS(ON_TLS_SOCKET, sluice_tls_socket_start_server_encryption(h));
+    GETS(ON_TLS_SOCKET, sluice_tls_socket_wait_for_encrypted(h, 0), false);
+    ACTS(ON_TLS_SOCKET, sluice_tls_socket_ignore_errors(h, NULL));
+    GETS(ON_TLS_SOCKET, sluice_tls_socket_is_encrypted(h), false);
+    GETS(ON_TLS_SOCKET, sluice_tls_socket_is_session_resumed(h), false);
+    COUNTS(ON_TLS_SOCKET, sluice_tls_socket_session_protocol(h, text, sizeof text));
+    COUNTS(ON_TLS_SOCKET, sluice_tls_socket_session_cipher(h, text, sizeof text));
+    COUNTS(ON_TLS_SOCKET, sluice_tls_socket_negotiated_protocol(h, text, sizeof text));
+    COUNTS(ON_TLS_SOCKET, sluice_tls_socket_session_ticket(h, text, sizeof text));
+    COUNTS(ON_TLS_SOCKET, sluice_tls_socket_peer_certificate(h, text, sizeof text));
+    COUNTS(ON_TLS_SOCKET, sluice_tls_socket_peer_certificate_chain(h, text, sizeof text));
+    COUNTS(ON_TLS_SOCKET, sluice_tls_socket_ssl_errors(h, text, sizeof text));
+    ACTS(ON_SERVER, sluice_server_set_tls_configuration(h, NULL));
+    COUNTS(ON_SERVER, sluice_server_tls_configuration(h, text, sizeof text));
+}
+
+static void try_lookup_and_relay(sluice_handle h) {
+    GETS(ON_LOOKUP, sluice_host_is_finished(h), false);
+    GETS(ON_LOOKUP, sluice_host_wait_for_finished(h, 0), false);
+    ACTS(ON_LOOKUP, sluice_host_error(h));
+    COUNTS(ON_LOOKUP, sluice_host_error_string(h, text, sizeof text));
+    GETS(ON_LOOKUP, sluice_host_address_count(h), 0);
+    COUNTS(ON_LOOKUP, sluice_host_address(h, 0, text, sizeof text));
+    GETS(ON_STREAM_SOCKET, sluice_relay_create(h, h), 0);
+    ACTS(ON_RELAY, sluice_relay_counters(h, &number, &number));
+    GETS(ON_RELAY, sluice_relay_is_finished(h), false);
+}
+
+static void try_udp_socket_functions(sluice_handle h) {
+    sluice_datagram in;
+    sluice_outgoing_datagram out;
+    memset(&in, 0, sizeof in);
+    memset(&out, 0, sizeof out);
+    in.size = sizeof in;
+    out.size = sizeof out;
+    COUNTS(ON_UDP_SOCKET, sluice_udp_socket_write_datagram(h, memory, sizeof memory, "127.0.0.1", 1));
+    COUNTS(ON_UDP_SOCKET, sluice_udp_socket_write_datagrams(h, &out, 1));
+    GETS(ON_UDP_SOCKET, sluice_udp_socket_has_pending_datagrams(h), false);
+    GETS(ON_UDP_SOCKET, sluice_udp_socket_pending_datagram_size(h), -1);
+    COUNTS(ON_UDP_SOCKET, sluice_udp_socket_read_datagram(h, &in));
+    COUNTS(ON_UDP_SOCKET, sluice_udp_socket_read_datagrams(h, &in, 1));
+    ACTS(ON_UDP_SOCKET, sluice_udp_socket_join_multicast_group(h, "239.255.43.1", "lo"));
+    ACTS(ON_UDP_SOCKET, sluice_udp_socket_leave_multicast_group(h, "239.255.43.1", "lo"));
+    COUNTS(ON_UDP_SOCKET, sluice_udp_socket_multicast_interface(h, text, sizeof text));
+    ACTS(ON_UDP_SOCKET, sluice_udp_socket_set_multicast_interface(h, "lo"));
+}
+
 static void try_local_socket_functions(sluice_handle h) {
     sluice_credentials credentials;
     credentials.size = sizeof credentials;
@@ -155,6 +254,8 @@ static void try_local_socket_functions(sluice_handle h) {
     GETS(ON_LOCAL_SOCKET, sluice_local_socket_socket_options(h), SLUICE_ACCESS_NONE);
     ACTS(ON_LOCAL_SOCKET, sluice_local_socket_set_socket_options(h, SLUICE_ACCESS_NONE));
     ACTS(ON_LOCAL_SOCKET, sluice_local_socket_peer_credentials(h, &credentials));
+    ACTS(ON_LOCAL_SOCKET, sluice_local_socket_send_descriptor(h, 0));
+    COUNTS(ON_LOCAL_SOCKET, sluice_local_socket_receive_descriptor(h));
 }
 
 static void try_server_functions(sluice_handle h) {
@@ -173,6 +274,9 @@ static void try_server_functions(sluice_handle h) {
     GETS(ON_SERVER, sluice_server_system_error(h), 0);
     GETS(ON_SERVER, sluice_server_descriptor(h), -1);
     ACTS(ON_SERVER, sluice_server_set_descriptor(h, 0));
+    COUNTS(ON_SERVER, sluice_server_take_descriptor(h));
+    ACTS(ON_SERVER, sluice_server_set_incoming_handler(h, NULL, NULL));
+    ACTS(ON_SERVER, sluice_server_add_pending_connection(h, h));
     ACTS(ON_SERVER, sluice_server_pause_accepting(h));
     ACTS(ON_SERVER, sluice_server_resume_accepting(h));
     GETS(ON_SERVER, sluice_server_wait_for_new_connection(h, 0, &flag), false);
@@ -190,6 +294,11 @@ static void try_all(sluice_handle h, sluice_error error, int kind_of_handle) {
     kind = kind_of_handle;
     try_loop_functions(h);
     try_socket_functions(h);
+    try_transport_and_properties(h);
+    try_proxy_functions(h);
+    try_tls_functions(h);
+    try_lookup_and_relay(h);
+    try_udp_socket_functions(h);
     try_local_socket_functions(h);
     try_server_functions(h);
     if (kind == 0) {
@@ -205,10 +314,15 @@ static void *in_other_thread(void *context) {
     int i;
     /* What any thread may do with the loop works here. */
     CHECK_EQUAL(sluice_loop_post(handles[0], call_me, NULL), 0);
-    for (i = 1; i < 5; i++) {
+    for (i = 1; i < HANDLES; i++) {
         expected = SLUICE_ERROR_WRONG_THREAD;
         kind = 0;
         try_socket_functions(handles[i]);
+        try_transport_and_properties(handles[i]);
+        try_proxy_functions(handles[i]);
+        try_tls_functions(handles[i]);
+        try_lookup_and_relay(handles[i]);
+        try_udp_socket_functions(handles[i]);
         try_local_socket_functions(handles[i]);
         try_server_functions(handles[i]);
         ACTS(0, sluice_handle_destroy(handles[i]));
@@ -246,7 +360,7 @@ static void *in_other_thread_with_loop(void *context) {
 }
 
 int main(void) {
-    sluice_handle loop = new_loop(), other_loop, stale[5], handles[5];
+    sluice_handle loop = new_loop(), other_loop, stale[HANDLES], handles[HANDLES], pair[2];
     pthread_t thread;
     int i;
 
@@ -270,24 +384,33 @@ int main(void) {
     handles[2] = sluice_local_socket_create(loop);
     handles[3] = sluice_tcp_server_create(loop);
     handles[4] = sluice_local_server_create(loop);
+    handles[5] = sluice_udp_socket_create(loop);
+    handles[6] = sluice_tls_socket_create(loop);
+    handles[7] = sluice_host_lookup(loop, "127.0.0.1", SLUICE_PROTOCOL_ANY, -1);
+    new_pair(loop, &pair[0], &pair[1]);
+    handles[8] = sluice_relay_create(pair[0], pair[1]);
     CHECK_EQUAL(sluice_handle_kind(handles[0]), SLUICE_KIND_LOOP);
     CHECK_EQUAL(sluice_handle_kind(handles[1]), SLUICE_KIND_TCP_SOCKET);
     CHECK_EQUAL(sluice_handle_kind(handles[2]), SLUICE_KIND_LOCAL_SOCKET);
     CHECK_EQUAL(sluice_handle_kind(handles[3]), SLUICE_KIND_TCP_SERVER);
     CHECK_EQUAL(sluice_handle_kind(handles[4]), SLUICE_KIND_LOCAL_SERVER);
-    for (i = 0; i < 5; i++)
+    CHECK_EQUAL(sluice_handle_kind(handles[5]), SLUICE_KIND_UDP_SOCKET);
+    CHECK_EQUAL(sluice_handle_kind(handles[6]), SLUICE_KIND_TLS_SOCKET);
+    CHECK_EQUAL(sluice_handle_kind(handles[7]), SLUICE_KIND_LOOKUP);
+    CHECK_EQUAL(sluice_handle_kind(handles[8]), SLUICE_KIND_RELAY);
+    for (i = 0; i < HANDLES; i++)
         try_all(handles[i], SLUICE_ERROR_WRONG_KIND, sluice_handle_kind(handles[i]));
     CHECK(pthread_create(&thread, NULL, in_other_thread, handles) == 0 && pthread_join(thread, NULL) == 0);
     CHECK(pthread_create(&thread, NULL, in_other_thread_with_loop, handles) == 0 && pthread_join(thread, NULL) == 0);
 
     /* Dead ones, while others stand in their places. */
-    for (i = 1; i < 5; i++) {
+    for (i = 1; i < HANDLES; i++) {
         stale[i] = handles[i];
         CHECK_EQUAL(sluice_handle_destroy(handles[i]), 0);
     }
-    for (i = 1; i < 5; i++)
+    for (i = 1; i < HANDLES; i++)
         CHECK(sluice_tcp_socket_create(loop) != 0);
-    for (i = 1; i < 5; i++)
+    for (i = 1; i < HANDLES; i++)
         try_all(stale[i], SLUICE_ERROR_INVALID_HANDLE, 0);
 
     /* Of a dead loop, also when another has its place; and that one's handles are other numbers. */
@@ -295,17 +418,17 @@ int main(void) {
     stale[0] = loop;
     stale[1] = handles[1];
     CHECK_EQUAL(sluice_handle_destroy(loop), 0);
-    for (i = 0; i < 5; i++)
+    for (i = 0; i < HANDLES; i++)
         try_all(stale[i], SLUICE_ERROR_INVALID_HANDLE, 0);
     other_loop = new_loop();
     CHECK(other_loop != loop);
     for (i = 0; i < 100; i++) {
         sluice_handle socket = sluice_tcp_socket_create(other_loop);
         int j;
-        for (j = 0; j < 5; j++)
+        for (j = 0; j < HANDLES; j++)
             CHECK(socket != stale[j]);
     }
-    for (i = 0; i < 5; i++)
+    for (i = 0; i < HANDLES; i++)
         try_all(stale[i], SLUICE_ERROR_INVALID_HANDLE, 0);
     CHECK_EQUAL(sluice_loop_destroy(other_loop), 0);
     CHECK(calls > 1000);

@@ -107,6 +107,17 @@ static inline void raw_receive(int descriptor, void *data, size_t size) {
     }
 }
 
+static inline bool has_ipv6(void) {
+    struct sockaddr_in6 address;
+    int descriptor = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), result;
+    memset(&address, 0, sizeof address);
+    address.sin6_family = AF_INET6;
+    address.sin6_addr = in6addr_loopback;
+    result = bind(descriptor, (struct sockaddr *)&address, sizeof address);
+    close(descriptor);
+    return descriptor >= 0 && result == 0;
+}
+
 /* Closes with a reset instead of an end. */
 static inline void raw_reset(int descriptor) {
     struct linger now = {1, 0};
@@ -159,6 +170,49 @@ static inline sluice_handle new_raw_pair(sluice_handle loop, int *peer) {
     return client;
 }
 
+/* A UDP socket on a free port of that address. */
+static inline sluice_handle new_udp(sluice_handle loop, const char *address) {
+    sluice_handle socket = sluice_udp_socket_create(loop);
+    CHECK(socket != 0);
+    CHECK_EQUAL(sluice_socket_bind(socket, address, 0, SLUICE_BIND_DEFAULT), 0);
+    CHECK(sluice_socket_local_port(socket) > 0);
+    return socket;
+}
+
+/* A UDP socket whose peer is that port. */
+static inline sluice_handle new_udp_client(sluice_handle loop, const char *address, int port) {
+    sluice_handle socket = sluice_udp_socket_create(loop);
+    CHECK(socket != 0);
+    CHECK_EQUAL(sluice_socket_connect_to_host(socket, address, port, SLUICE_OPEN_READ_WRITE, SLUICE_PROTOCOL_ANY), 0);
+    CHECK_EQUAL(sluice_socket_state(socket), SLUICE_STATE_CONNECTED);
+    return socket;
+}
+
+/* A port of 127.0.0.1 where nobody is. */
+static inline int dead_udp_port(sluice_handle loop) {
+    sluice_handle socket = new_udp(loop, "127.0.0.1");
+    int port = sluice_socket_local_port(socket);
+    CHECK_EQUAL(sluice_handle_destroy(socket), 0);
+    return port;
+}
+
+/* The next datagram, in memory that the next call uses again. */
+static inline const sluice_datagram *next_datagram(sluice_handle socket) {
+    static char buffer[65536];
+    static sluice_datagram datagram;
+    memset(&datagram, '#', sizeof datagram);
+    datagram.size = sizeof datagram;
+    datagram.data = buffer;
+    datagram.capacity = sizeof buffer - 1;
+    while (!sluice_udp_socket_has_pending_datagrams(socket))
+        CHECK(sluice_socket_wait_for_ready_read(socket, -1));
+    CHECK(sluice_udp_socket_read_datagram(socket, &datagram) >= 0);
+    CHECK_EQUAL(datagram.size, sizeof datagram);
+    CHECK(datagram.data == buffer);
+    buffer[datagram.length] = '\0';
+    return &datagram;
+}
+
 /* Counts events by type. Its address is the context of count_event. */
 struct counts {
     int of[32];
@@ -174,7 +228,7 @@ static inline void count_event(const sluice_event *event, void *context) {
     counts->of[event->type] += 1;
     counts->sum[event->type] += event->value;
     counts->last[event->type] = *event;
-    if (event->message != NULL)
+    if (event->error != SLUICE_ERROR_NONE && event->message != NULL)
         snprintf(counts->message, sizeof counts->message, "%s", event->message);
 }
 

@@ -39,6 +39,7 @@ static void test_joining(void) {
     CHECK_EQUAL(written, 500);
 
     /* Nothing is joined across another event of the same handle. */
+    CHECK_EQUAL(sluice_handle_subscribe(socket, SLUICE_EVENTS_DEFAULT), 0);
     raw_send(peer, bytes, 1);
     CHECK(sluice_socket_wait_for_ready_read(socket, -1));
     CHECK(!sluice_socket_wait_for_ready_read(socket, 0));

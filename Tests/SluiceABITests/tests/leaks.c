@@ -32,6 +32,29 @@ static void release(void *context) {
     released += 1;
 }
 
+static int64_t receive_nothing(void *context, void *buffer, int64_t capacity) {
+    (void)context;
+    (void)buffer;
+    (void)capacity;
+    return -EAGAIN;
+}
+
+static int64_t send_nothing(void *context, const void *data, int64_t size) {
+    (void)context;
+    (void)data;
+    (void)size;
+    return -EAGAIN;
+}
+
+static void count_transport(void *context) { *(int *)context += 1; }
+
+static int transports;
+static const sluice_transport silence = {
+    .size = sizeof silence, .receive = receive_nothing, .send = send_nothing, .release = count_transport};
+
+/* Without the system's certificates, which take their time to load. */
+static const sluice_tls_configuration trusting = {.size = sizeof trusting, .verify_mode = SLUICE_TLS_VERIFY_NONE};
+
 static void never(void *context) {
     (void)context;
     CHECK(!"called after the loop's end");
@@ -41,7 +64,7 @@ static void live_and_end(int listener, int port) {
     static char borrowed[100000], text[64];
     sluice_event event;
     sluice_handle loop = new_loop(), client, accepted, server, other;
-    int peer;
+    int peer, second_peer;
     event.size = sizeof event;
     CHECK_EQUAL(sluice_loop_queue_events(loop, true), 0);
     new_pair(loop, &client, &accepted);
@@ -65,6 +88,32 @@ static void live_and_end(int listener, int port) {
     server = new_server(loop);
     new_client(loop, sluice_server_port(server));
     CHECK(sluice_server_wait_for_new_connection(server, -1, NULL));
+    /* Datagrams: unread, put back, for a name. */
+    other = new_udp(loop, "127.0.0.1");
+    CHECK_EQUAL(sluice_udp_socket_write_datagram(other, borrowed, 1000, "127.0.0.1", sluice_socket_local_port(other)), 1000);
+    CHECK(sluice_socket_wait_for_ready_read(other, -1));
+    CHECK_EQUAL(sluice_udp_socket_write_datagram(other, borrowed, 1000, "localhost", sluice_socket_local_port(other)), 1000);
+    other = new_udp_client(loop, "127.0.0.1", port);
+    CHECK_EQUAL(sluice_socket_unget_char(other, 'x'), 0);
+    /* Names, properties, a transport, a relay, encryption, descriptors that nobody takes. */
+    CHECK(sluice_host_lookup(loop, "localhost", SLUICE_PROTOCOL_ANY, -1) != 0);
+    other = sluice_tls_socket_create(loop);
+    CHECK_EQUAL(sluice_socket_set_properties(other, "{\"objectId\":\"name\",\"hostname\":\"127.0.0.1\",\"port\":1}"), 0);
+    CHECK_EQUAL(sluice_handle_subscribe(other, SLUICE_EVENTS_ALL), 0);
+    other = sluice_tls_socket_create(loop);
+    CHECK_EQUAL(sluice_tls_socket_set_configuration(other, &trusting), 0);
+    CHECK_EQUAL(sluice_tls_socket_connect_to_host_encrypted(other, "127.0.0.1", port, SLUICE_OPEN_READ_WRITE, SLUICE_PROTOCOL_ANY), 0);
+    second_peer = accept(listener, NULL, NULL);
+    CHECK(sluice_socket_wait_for_connected(other, -1));
+    other = sluice_tcp_socket_create(loop);
+    CHECK_EQUAL(sluice_socket_set_transport(other, &silence, &transports), 0);
+    CHECK_EQUAL(sluice_socket_set_state(other, SLUICE_STATE_CONNECTED), 0);
+    CHECK_EQUAL(sluice_socket_write(other, "unsent", 6), 6);
+    CHECK(sluice_relay_create(other, accepted) != 0);
+    server = new_server(loop);
+    CHECK_EQUAL(sluice_server_set_incoming_handler(server, SLUICE_INCOMING_EVENTS, NULL), 0);
+    new_client(loop, sluice_server_port(server));
+    CHECK(sluice_server_wait_for_new_connection(server, -1, NULL));
     /* Later work. */
     CHECK(sluice_loop_start_timer(loop, 100000, false, never, NULL) > 0);
     CHECK(sluice_loop_start_timer(loop, 100000, true, never, NULL) > 0);
@@ -72,6 +121,7 @@ static void live_and_end(int listener, int port) {
     CHECK_EQUAL(sluice_loop_post(loop, never, NULL), 0);
     CHECK_EQUAL(sluice_loop_destroy(loop), 0);
     close(peer);
+    close(second_peer);
 }
 
 int main(void) {
@@ -84,6 +134,7 @@ int main(void) {
     for (i = 0; i < ROUNDS; i++)
         live_and_end(listener, port);
     CHECK_EQUAL(released, WARM_UP + ROUNDS);
+    CHECK_EQUAL(transports, WARM_UP + ROUNDS);
     CHECK_EQUAL(descriptors(), count);
     CHECK(resident_kilobytes() - before < 4096);
     close(listener);

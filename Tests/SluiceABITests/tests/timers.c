@@ -20,7 +20,7 @@ int main(void) {
     static int numbers[] = {0, 1, 2, 3};
     int64_t timer, once;
     loop = new_loop();
-    CHECK((timer = sluice_loop_start_timer(loop, 20, false, note, &numbers[2])) > 0);
+    CHECK((timer = sluice_loop_start_timer(loop, 300, false, note, &numbers[2])) > 0);
     CHECK((once = sluice_loop_start_timer(loop, 0, false, note, &numbers[0])) > 0);
     CHECK(once != timer);
     CHECK(sluice_loop_start_timer(loop, 10, false, note, &numbers[1]) > 0);

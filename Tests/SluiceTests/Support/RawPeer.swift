@@ -221,6 +221,16 @@ final class RawListener: @unchecked Sendable {
         if backlog >= 0 { try check(listen(descriptor, backlog), "listen") }
     }
 
+    /// At an address that a socket of the test's own holds without listening (SO_REUSEPORT).
+    init(reusing address: RawAddress) throws {
+        descriptor = try rawSocket(address.family)
+        var yes: Int32 = 1
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<Int32>.size))
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &yes, socklen_t(MemoryLayout<Int32>.size))
+        try check(address.call { bind(descriptor, $0, $1) }, "bind")
+        try check(listen(descriptor, 64), "listen")
+    }
+
     static func tcp(backlog: Int32 = 64) throws -> RawListener { try RawListener(at: .ipv4(port: 0), backlog: backlog) }
 
     /// Whose port nobody listens on, and nobody else can take meanwhile.

@@ -1,6 +1,6 @@
 import Sluice
 
-/// Writes down every event of one object, and does in them what the test wants done.
+/// Writes down every event of one object but changes of properties, and does in them what the test wants done.
 final class Recorder: EventReceiver {
     private(set) var events: [String] = []
     private(set) var errors: [SocketError] = []
@@ -9,7 +9,7 @@ final class Recorder: EventReceiver {
     private var actions: [(condition: (Event) -> Bool, isOnce: Bool, action: (Event) -> Void)] = []
 
     init(_ source: EventSource) {
-        source.subscribedEvents = .all
+        source.subscribedEvents = EventMask.all.subtracting(EventMask(.propertyChanged))
         source.receiver = self
     }
 

@@ -110,14 +110,14 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
                 client = await self.session.connect_local(path, MS)
                 async with await server.accept(MS) as accepted:
                     self.assertEqual((await accepted.peer_credentials()).uid, os.getuid())
-                    with socket.socket(fileno=await client.take_descriptor()) as taken:
+                    with await client.take_descriptor() as taken:
                         taken.sendall(b"past the sidecar")
                         self.assertEqual(await accepted.read_exactly(16, MS), b"past the sidecar")
                 await client.destroy()
         ours, theirs = socket.socketpair()
         with ours:
             async with self.session.local_socket() as wrapped:
-                await wrapped.set_descriptor(theirs.fileno())
+                await wrapped.set_descriptor(theirs)
                 theirs.close()
                 await wrapped.sendall(b"x")
                 self.assertEqual(ours.recv(1), b"x")
@@ -146,7 +146,8 @@ def same(function: Any) -> Any:
 
 class Faces(unittest.TestCase):
     def test_both_have_the_same_names_with_the_same_parameters(self) -> None:
-        for name in ("Session", "Handle", "Socket", "Server", "TcpSocket", "LocalSocket", "TcpServer", "LocalServer"):
+        names = "Session Handle Socket StreamSocket TcpSocket TlsSocket UdpSocket LocalSocket Server TcpServer LocalServer Relay Host Proxies"
+        for name in names.split():
             blocking, asynchronous = getattr(sluice, name), getattr(aio, name)
             for member in dir(blocking):
                 # Tasks are what futures are in the other face, and iteration has other names.

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Set, Tuple, Union, get_args, get_origin
 from support import SIDECAR
 
 import sluice
-from sluice import enums
+from sluice import enums, tls
 from sluice._core import results
 
 # What is given to the operations that need something. Those that are not here are called with their defaults alone.
@@ -29,10 +29,25 @@ GIVEN: Dict[str, List[Tuple[Any, ...]]] = {
     "socket.option": [(enums.SocketOption.SEND_BUFFER_SIZE,), (enums.SocketOption.RECEIVE_BUFFER_SIZE,)],
     "socket.set_option": [(enums.SocketOption.SEND_BUFFER_SIZE, 65536)],
     "socket.set_pause_mode": [(enums.PauseMode.ON_SSL_ERRORS,), (enums.PauseMode.NEVER,)],
-    "socket.property": [("readBufferSize",), ("allowHalfOpen",)],
-    "socket.set_properties": [({"connectTimeout": 1000, "allowHalfOpen": False},)],
+    "socket.property": [("readBufferSize",), ("autoConnect",), ("reconnectDelay",)],
+    "socket.set_properties": [({"connectTimeout": 1000, "idleTimeout": 0},)],
     "socket.set_property": [("closeTimeout", 1000)],
+    "socket.to_json": [(), (True,)],
+    "socket.from_json": [('{"connectTimeout": 1000}',), ("{}", True)],
+    "udp_socket.write_datagram": [(b"text",), (b"",), (b"\xff\0", "127.0.0.1", 9)],
+    "udp_socket.write_datagrams": [([],), ([b"text", b""],)],
+    "udp_socket.read_datagrams": [(0,), (5,)],
+    "udp_socket.set_multicast_interface": [("lo",), ("",)],
+    "server.set_incoming_handler": [("descriptor",), ("socket",)],
     "server.set_max_pending_connections": [(30,)],
+    "server.set_proxy": [(sluice.Proxy.none(),), (sluice.Proxy(),)],
+    "server.set_tls_configuration": [(None,)],
+    "socket.set_proxy": [(sluice.Proxy.none(),), (sluice.Proxy(),)],
+    "tls_socket.set_configuration": [(sluice.TlsConfiguration(),)],
+    "tls_socket.ignore_errors": [([],), ([sluice.SslErrorCode.CERTIFICATE_EXPIRED],), ()],
+    "host.lookup": [("127.0.0.1",)],
+    "proxy.set_application": [(sluice.Proxy.none(),)],
+    "proxy.for_query": [("localhost", 80)],
     "server.set_listen_backlog": [(50,)],
     "session.hello": [("tests",)],
     "session.ping": [(), ({"any": ["thing"]},)],
@@ -45,6 +60,7 @@ TIMED = {
     "socket.wait_for_ready_read",
     "socket.wait_for_bytes_written",
     "socket.wait_for_disconnected",
+    "tls_socket.wait_for_encrypted",
     "server.wait_for_new_connection",
 }
 
@@ -59,12 +75,31 @@ APART = {
     "socket.set_descriptor",
     "socket.shutdown_write",
     "socket.take_descriptor",
+    "socket.authenticate_proxy",
+    "socket.set_peer_name",
+    "socket.set_peer_address",
+    "socket.set_peer_port",
+    "socket.set_local_address",
+    "socket.set_local_port",
+    "socket.set_state",
+    "socket.set_error",
+    "socket.set_error_string",
+    "udp_socket.read_datagram",
+    "udp_socket.join_multicast_group",
+    "udp_socket.leave_multicast_group",
     "local_socket.connect_to_server",
     "local_socket.disconnect_from_server",
     "local_socket.set_server_name",
     "local_socket.set_socket_options",
+    "local_socket.send_descriptor",
+    "local_socket.receive_descriptor",
+    "tls_socket.connect_to_host_encrypted",
+    "tls_socket.start_client_encryption",
+    "tls_socket.start_server_encryption",
     "server.close",
     "server.set_descriptor",
+    "server.take_descriptor",
+    "server.add_pending_connection",
     "tcp_server.listen",
     "local_server.listen",
     "local_server.remove_server",
@@ -98,7 +133,7 @@ def fits(value: Any, wanted: Any) -> bool:
 
 def result_type(kind: Any, name: str) -> Any:
     text = inspect.signature(getattr(kind, name)).return_annotation
-    names = {**vars(enums), **vars(results), "S": object}
+    names = {**vars(enums), **vars(results), **vars(tls), "S": object, "socket": socket}
     return eval(text, names)
 
 
@@ -149,6 +184,23 @@ class Operations(unittest.TestCase):
             self.walk_getters(fresh)
             self.walk_getters(idle)
 
+    def test_udp_socket(self) -> None:
+        with self.session.bind_udp("127.0.0.1") as bound:
+            with self.session.connect_udp("127.0.0.1", bound.local_port()) as client:
+                self.walk(client)
+            self.walk_getters(bound)
+        with self.session.udp_socket() as fresh:
+            self.walk_getters(fresh)
+
+    def test_tls_socket(self) -> None:
+        with self.session.tls_socket() as fresh:
+            self.walk_getters(fresh)
+        with self.session.listen_tcp("127.0.0.1") as server, self.session.tls_socket() as client:
+            client.connect_to_host("127.0.0.1", server.port())
+            self.assertTrue(client.wait_for_connected(5000))
+            with server.accept():
+                self.walk(client)
+
     def walk_getters(self, target: Any) -> None:
         kind = type(target)
         for name, noun_name in sorted(declared_operations(kind).items()):
@@ -163,6 +215,8 @@ class Operations(unittest.TestCase):
 
     def test_session(self) -> None:
         self.walk(self.session)
+        self.walk(self.session.host)
+        self.walk(self.session.proxy)
 
     def test_apart(self) -> None:
         session = self.session
@@ -212,37 +266,12 @@ class Operations(unittest.TestCase):
         ours, theirs = socket.socketpair()
         with ours, theirs, session.local_socket() as wrapped:
             self.assertIsNone(wrapped.set_descriptor(theirs.fileno()))
-            taken = wrapped.take_descriptor()
-            os.close(taken)
+            wrapped.take_descriptor().close()
 
     @classmethod
     def tearDownClass(cls) -> None:
         left = APART - {"handle.destroy"} - cls.called
         assert not left, f"no class has {left}"
-
-
-@unittest.skipIf(SIDECAR is None, "there is no sluiced")
-class Descriptors(unittest.TestCase):
-    def test_a_connection_goes_in_and_comes_out_again(self) -> None:
-        with sluice.start(SIDECAR) as session:
-            ours, theirs = socket.socketpair()
-            with ours:
-                wrapped = session.local_socket()
-                wrapped.set_descriptor(theirs.fileno())
-                theirs.close()
-                wrapped.sendall(b"through the sidecar")
-                self.assertEqual(ours.recv(100), b"through the sidecar")
-                with socket.socket(fileno=wrapped.take_descriptor()) as taken:
-                    self.assertIs(wrapped.state(), sluice.SocketState.UNCONNECTED)
-                    taken.sendall(b"and past it")
-                    self.assertEqual(ours.recv(100), b"and past it")
-
-    def test_what_is_no_descriptor_is_refused(self) -> None:
-        with sluice.start(SIDECAR) as session, session.tcp_socket() as sock, tempfile.TemporaryFile() as file:
-            for number in (-1, 1 << 40, file.fileno()):
-                with self.assertRaises((sluice.MisuseError, sluice.SocketError), msg=str(number)):
-                    sock.set_descriptor(number)
-            self.assertIs(sock.state(), sluice.SocketState.UNCONNECTED)
 
 
 if __name__ == "__main__":

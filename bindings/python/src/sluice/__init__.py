@@ -12,37 +12,75 @@
 The same with coroutines is :mod:`sluice.aio`. Times are milliseconds; -1 waits without a limit.
 """
 
-from . import enums, errors
+from . import datagrams, enums, errors, proxies, tls
 from ._blocking.queue import Answer, EventQueue
 from ._blocking.session import Session, connect, default_session, start
-from ._blocking.sockets import Handle, LocalServer, LocalSocket, Server, Socket, TcpServer, TcpSocket
-from ._core.results import Greeting, NewConnection, PeerCredentials
+from ._blocking.sockets import (
+    Handle,
+    Host,
+    LocalServer,
+    LocalSocket,
+    Proxies,
+    Relay,
+    Server,
+    Socket,
+    StreamSocket,
+    TcpServer,
+    TcpSocket,
+    TlsSocket,
+    UdpSocket,
+)
+from ._core.results import (
+    ActivatedDescriptor,
+    Greeting,
+    HeldDescriptor,
+    NetworkInterface,
+    NewConnection,
+    PeerCredentials,
+    RelayCounters,
+)
 from ._core.sidecar import find_sidecar
 from ._version import __version__
+from .datagrams import *
 from .enums import *
 from .errors import *
 from .events import Event
+from .proxies import *
+from .tls import *
 
 __all__ = [
+    "ActivatedDescriptor",
     "Answer",
     "Event",
     "EventQueue",
     "Greeting",
     "Handle",
+    "HeldDescriptor",
+    "Host",
     "LocalServer",
     "LocalSocket",
     "NewConnection",
+    "NetworkInterface",
     "PeerCredentials",
+    "Proxies",
+    "Relay",
+    "RelayCounters",
     "Server",
     "Session",
     "Socket",
+    "StreamSocket",
     "TcpServer",
     "TcpSocket",
+    "TlsSocket",
+    "UdpSocket",
     "__version__",
     "connect",
     "default_session",
     "find_sidecar",
     "start",
 ]
+__all__ += datagrams.__all__
 __all__ += enums.__all__
 __all__ += errors.__all__
+__all__ += proxies.__all__
+__all__ += tls.__all__

@@ -13,14 +13,19 @@ __all__ = [
     "BindMode",
     "ConnectPhase",
     "ErrorCode",
+    "InterfaceFlags",
     "LocalAccess",
     "NetworkProtocol",
     "ObjectKind",
     "OpenMode",
     "PauseMode",
+    "ProxyType",
     "SocketOption",
     "SocketState",
     "SocketType",
+    "SslErrorCode",
+    "TlsVersion",
+    "VerifyMode",
 ]
 
 _E = TypeVar("_E", bound="_NamedNumber")
@@ -174,6 +179,69 @@ class ObjectKind(_NamedNumber):
     LOOKUP = 9
 
 
+class ProxyType(_NamedNumber):
+    #: The one of the whole application.
+    DEFAULT = 0
+    SOCKS5 = 1
+    #: None at all.
+    NONE = 2
+    HTTP = 3
+
+
+class VerifyMode(_NamedNumber):
+    """What is made of the peer's certificates."""
+
+    #: PEER for clients, and for servers whose configuration names certificate authorities; NONE for others.
+    AUTOMATIC = 0
+    #: They are looked at, and what is wrong is no obstacle.
+    QUERY = 1
+    #: There must be one, and a good one.
+    PEER = 2
+    #: They are not asked for, or not looked at.
+    NONE = 3
+
+    @classmethod
+    def from_wire(cls, value: Any) -> VerifyMode:
+        return super().from_wire("automatic" if value == "auto" else value)
+
+
+class TlsVersion(_NamedNumber):
+    TLS_1_2 = 0x0303
+    TLS_1_3 = 0x0304
+
+    @classmethod
+    def from_wire(cls, value: Any) -> TlsVersion:
+        return super().from_wire(_plain(value).replace(".", "").replace("v", "") if isinstance(value, str) else value)
+
+
+class SslErrorCode(_NamedNumber):
+    """What may be wrong with certificates; the numbers are Qt's."""
+
+    UNSPECIFIED_ERROR = -1
+    UNABLE_TO_GET_ISSUER_CERTIFICATE = 1
+    UNABLE_TO_DECRYPT_CERTIFICATE_SIGNATURE = 2
+    UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY = 3
+    CERTIFICATE_SIGNATURE_FAILED = 4
+    CERTIFICATE_NOT_YET_VALID = 5
+    CERTIFICATE_EXPIRED = 6
+    INVALID_NOT_BEFORE_FIELD = 7
+    INVALID_NOT_AFTER_FIELD = 8
+    SELF_SIGNED_CERTIFICATE = 9
+    SELF_SIGNED_CERTIFICATE_IN_CHAIN = 10
+    UNABLE_TO_GET_LOCAL_ISSUER_CERTIFICATE = 11
+    UNABLE_TO_VERIFY_FIRST_CERTIFICATE = 12
+    CERTIFICATE_REVOKED = 13
+    INVALID_CA_CERTIFICATE = 14
+    PATH_LENGTH_EXCEEDED = 15
+    INVALID_PURPOSE = 16
+    CERTIFICATE_UNTRUSTED = 17
+    CERTIFICATE_REJECTED = 18
+    SUBJECT_ISSUER_MISMATCH = 19
+    AUTHORITY_ISSUER_SERIAL_NUMBER_MISMATCH = 20
+    NO_PEER_CERTIFICATE = 21
+    HOST_NAME_MISMATCH = 22
+
+
 class OpenMode(_NamedFlags):
     NOT_OPEN = 0
     READ_ONLY = 1
@@ -190,6 +258,17 @@ class BindMode(_NamedFlags):
     DONT_SHARE_ADDRESS = 2
     REUSE_ADDRESS_HINT = 4
     REUSE_PORT = 8
+
+
+class InterfaceFlags(_NamedFlags):
+    """What a network interface is and can."""
+
+    IS_UP = 1
+    IS_RUNNING = 2
+    CAN_BROADCAST = 4
+    IS_LOOPBACK = 8
+    IS_POINT_TO_POINT = 16
+    CAN_MULTICAST = 32
 
 
 class PauseMode(_NamedFlags):

@@ -6,8 +6,11 @@ import collections
 from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, FrozenSet, List, Mapping, Optional
 
 from ._core.channel import decode_bytes
+from ._core.results import HeldDescriptor, RelayCounters, read_counters, read_proxy, read_ssl_error
 from .enums import SocketState
 from .errors import EventsLostError, SluiceError, error_of_values
+from .proxies import Proxy
+from .tls import SslError
 
 if TYPE_CHECKING:
     from ._core.objects import HandleObject
@@ -21,8 +24,13 @@ SERVER_EVENTS = frozenset(
     "propertyChanged".split()
 )
 
+RELAY_EVENTS = frozenset(("finished",))
+
 #: What an object sends unless it is told otherwise with ``subscribe``: all but these.
 NOT_SENT_AT_FIRST = frozenset(("bytesWritten", "propertyChanged"))
+
+#: These are sent, but an answer is waited for only where somebody has named them.
+WANTED_BY_NAME = frozenset(("proxyAuthenticationRequired",))
 
 #: How many events wait for somebody to take them before the oldest are dropped.
 QUEUE_LIMIT = 65536
@@ -76,9 +84,44 @@ class Event:
         return decode_bytes(self.values) if "data" in self.values else b""
 
     @property
+    def descriptor(self) -> HeldDescriptor:
+        """Of incomingConnection: the connection, for ``set_descriptor`` of a socket."""
+        return HeldDescriptor(self.values.get("descriptor", -1))
+
+    @property
+    def counters(self) -> RelayCounters:
+        """Of finished: how many bytes went each way."""
+        return read_counters(self.values)
+
+    @property
+    def proxy(self) -> Proxy:
+        """Of proxyAuthenticationRequired: the proxy that asks."""
+        return read_proxy(self.values.get("proxy", {"type": "None"}))
+
+    @property
+    def realm(self) -> str:
+        """Of proxyAuthenticationRequired: for what the proxy wants user and password, in its own words."""
+        return str(self.values.get("realm", ""))
+
+    @property
+    def ssl_errors(self) -> List[SslError]:
+        """Of sslErrors: what is wrong with the peer's certificates."""
+        return [read_ssl_error(each) for each in self.values.get("errors", ())]
+
+    @property
+    def property_name(self) -> str:
+        """Of propertyChanged: which one, by its name in the protocol."""
+        return str(self.values.get("name", ""))
+
+    @property
+    def property_value(self) -> Any:
+        """Of propertyChanged: what it is now."""
+        return self.values.get("value")
+
+    @property
     def error(self) -> Optional[SluiceError]:
-        """Of errorOccurred and acceptError: the error, as the exception it would be if it were raised."""
-        return error_of_values(self.values) if "error" in self.values else None
+        """Of errorOccurred, acceptError and finished: the error, as the exception it would be if it were raised."""
+        return error_of_values(self.values) if self.values.get("error") not in (None, "NoError") else None
 
     def __repr__(self) -> str:
         own = {name: value for name, value in self.values.items() if name not in ("handle", "state", "isOpen")}

@@ -23,11 +23,12 @@ from .._core.session_operations import RpcOperations, SessionOperations
 from .._core.sidecar import GRACE, SidecarProcess, connect_sidecar, receive, send, start_sidecar
 from .._core.socket_operations import DEFAULT_TIMEOUT
 from .._version import CLIENT
-from ..enums import NetworkProtocol
+from ..enums import BindMode, NetworkProtocol
 from ..errors import ProtocolError, SessionClosedError, SidecarLostError, SidecarTimeoutError, SluiceError
 from ..events import Callback, Event
+from ..tls import TlsConfiguration
 from .queue import Answer, EventQueue
-from .sockets import Handle, LocalServer, LocalSocket, TcpServer, TcpSocket
+from .sockets import Handle, Host, LocalServer, LocalSocket, Proxies, Relay, Socket, TcpServer, TcpSocket, TlsSocket, UdpSocket
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec
@@ -70,19 +71,40 @@ class Session(SessionOperations, RpcOperations, Blocking):
     ) -> None:
         self.close()
 
+    @property
+    def host(self) -> Host:
+        """What is about names and network interfaces."""
+        return Host(self)
+
+    @property
+    def proxy(self) -> Proxies:
+        """What is about the proxies of the whole application."""
+        return Proxies(self)
+
     # Making objects.
 
-    def tcp_socket(self) -> TcpSocket:
-        return TcpSocket.create(self)
+    def tcp_socket(self, properties: Optional[Mapping[str, Any]] = None) -> TcpSocket:
+        """A new socket. With the properties hostname and port it connects by itself, and again when the connection is lost."""
+        return TcpSocket.create(self, properties)
 
-    def local_socket(self) -> LocalSocket:
-        return LocalSocket.create(self)
+    def udp_socket(self, properties: Optional[Mapping[str, Any]] = None) -> UdpSocket:
+        return UdpSocket.create(self, properties)
 
-    def tcp_server(self) -> TcpServer:
-        return TcpServer.create(self)
+    def tls_socket(self, properties: Optional[Mapping[str, Any]] = None) -> TlsSocket:
+        return TlsSocket.create(self, properties)
 
-    def local_server(self) -> LocalServer:
-        return LocalServer.create(self)
+    def local_socket(self, properties: Optional[Mapping[str, Any]] = None) -> LocalSocket:
+        return LocalSocket.create(self, properties)
+
+    def tcp_server(self, properties: Optional[Mapping[str, Any]] = None) -> TcpServer:
+        return TcpServer.create(self, properties)
+
+    def local_server(self, properties: Optional[Mapping[str, Any]] = None) -> LocalServer:
+        return LocalServer.create(self, properties)
+
+    def relay(self, a: Socket, b: Socket) -> Relay:
+        """Moves bytes both ways between two connected sockets; no byte of them comes to this process."""
+        return Relay.create(self, a, b)
 
     def connect_tcp(
         self,
@@ -99,6 +121,24 @@ class Session(SessionOperations, RpcOperations, Blocking):
 
         return self._prepared(self.tcp_socket(), connect)
 
+    def connect_tls(
+        self,
+        host: str,
+        port: int,
+        timeout: int = DEFAULT_TIMEOUT,
+        configuration: Optional[TlsConfiguration] = None,
+        protocol: NetworkProtocol = NetworkProtocol.ANY_IP,
+    ) -> TlsSocket:
+        """An encrypted connection to a host whose certificate is good. Raises what went wrong."""
+
+        def connect(made: TlsSocket) -> None:
+            if configuration is not None:
+                made.set_configuration(configuration)
+            made.connect_to_host_encrypted(host, port, protocol=protocol)
+            made._require(made.wait_for_encrypted(timeout))
+
+        return self._prepared(self.tls_socket(), connect)
+
     def connect_local(self, name: str, timeout: int = DEFAULT_TIMEOUT) -> LocalSocket:
         """A socket that is connected to a local server. Raises what went wrong."""
 
@@ -107,6 +147,27 @@ class Session(SessionOperations, RpcOperations, Blocking):
             made._require(made.wait_for_connected(timeout))
 
         return self._prepared(self.local_socket(), connect)
+
+    def connect_udp(
+        self,
+        host: str,
+        port: int,
+        timeout: int = DEFAULT_TIMEOUT,
+        protocol: NetworkProtocol = NetworkProtocol.ANY_IP,
+    ) -> UdpSocket:
+        """A UDP socket that talks to one peer."""
+
+        def connect(made: UdpSocket) -> None:
+            made.connect_to_host(host, port, protocol=protocol)
+            made._require(made.wait_for_connected(timeout))
+
+        return self._prepared(self.udp_socket(), connect)
+
+    def bind_udp(
+        self, address: str = "any", port: int = 0, bind_mode: BindMode = BindMode.DEFAULT_FOR_PLATFORM
+    ) -> UdpSocket:
+        """A UDP socket that receives at an address; port 0 picks one."""
+        return self._prepared(self.udp_socket(), lambda made: made.bind(address, port, bind_mode))
 
     def listen_tcp(self, address: str = "any", port: int = 0) -> TcpServer:
         """A server that listens."""

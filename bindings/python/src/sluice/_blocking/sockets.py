@@ -7,22 +7,38 @@ what Python adds: context managers, iteration, and calls that raise where the op
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Optional, Type, TypeVar
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Optional, Tuple, Type, TypeVar
 
 from .._core.calls import Blocking, Call
 from .._core.channel import CHUNK, Bytes, byte_view
 from .._core.deadline import Deadline
+from .._core.handle_operations import HandleOperations
+from .._core.host_operations import HostOperations
+from .._core.local_operations import LocalSocketOperations
+from .._core.proxy_operations import ProxyOperations
+from .._core.relay_operations import RelayOperations, socket_of
+from .._core.results import members_of
 from .._core.server_operations import LocalServerOperations, ServerOperations, TcpServerOperations
-from .._core.socket_operations import DEFAULT_TIMEOUT, HandleOperations, LocalSocketOperations, SocketOperations
+from .._core.socket_operations import DEFAULT_TIMEOUT, SocketOperations
+from .._core.tls_operations import TlsSocketOperations
+from .._core.udp_operations import BATCH, UdpSocketOperations, closed_while_waiting
+from ..datagrams import Datagram
 from ..enums import SocketState
-from ..errors import RemoteHostClosedError, SessionClosedError, SluiceError, SocketError, SocketTimeoutError
+from ..errors import OperationError, RemoteHostClosedError, SessionClosedError, SluiceError, SocketError, SocketTimeoutError
 from .queue import EventQueue
 
 if TYPE_CHECKING:
     from .session import Session
 
 H = TypeVar("H", bound="Handle")
+M = TypeVar("M", bound="Made")
 S = TypeVar("S", bound="Socket")
+
+
+def _creation(kind: Type[M], session: Session, properties: Optional[Mapping[str, Any]]) -> Call[M]:
+    if properties is None:
+        return Call(lambda handle: kind(session, int(handle)))
+    return Call(lambda handle: kind(session, int(handle), is_at_work=True), {"properties": members_of(properties)})
 
 
 class Handle(HandleOperations, Blocking):
@@ -52,13 +68,6 @@ class Handle(HandleOperations, Blocking):
     def _leave(self) -> None:
         self.destroy()
 
-    @classmethod
-    def create(cls: Type[H], session: Session, properties: Optional[Mapping[str, Any]] = None) -> H:
-        """A new object of this kind in the sidecar."""
-        parameters = {} if properties is None else {"properties": dict(properties)}
-        made: H = session._perform(f"{cls.noun}.create", Call(lambda handle: cls(session, int(handle)), parameters))
-        return made
-
     def events(self) -> EventQueue:
         """Its events from now on, to be iterated over until it is destroyed."""
         queue = EventQueue(self)
@@ -66,8 +75,33 @@ class Handle(HandleOperations, Blocking):
         return queue
 
 
-class Socket(SocketOperations, Handle):
+class Made(Handle):
+    """What is made with properties: sockets and servers."""
+
+    @classmethod
+    def create(cls: Type[M], session: Session, properties: Optional[Mapping[str, Any]] = None) -> M:
+        """A new object of this kind in the sidecar."""
+        return session._perform(f"{cls.noun}.create", _creation(cls, session, properties))
+
+
+class Socket(SocketOperations, Made):
     """What every socket can do. Leaving its ``with`` sends what is pending, then destroys it."""
+
+    def _require(self, done: bool) -> None:
+        if not done:
+            raise self._failure(self.error(), self.error_string())
+
+    def _finish(self) -> None:
+        if self.bytes_to_write() > 0:
+            before = self._last_error
+            self.close()
+            self.wait_for_disconnected()
+            if self._last_error is not before:
+                self._check_end(before, SocketState.UNCONNECTED)
+
+
+class StreamSocket(Socket):
+    """What the sockets whose bytes are a stream can do: TCP, TLS and local ones."""
 
     def sendall(self, data: Bytes, timeout: int = DEFAULT_TIMEOUT) -> None:
         """Writes all bytes and waits until they are with the system."""
@@ -131,30 +165,57 @@ class Socket(SocketOperations, Handle):
         self._check_end(before, self.state())
         return False
 
-    def _require(self, done: bool) -> None:
-        if not done:
-            raise self._failure(self.error(), self.error_string())
 
-    def _finish(self) -> None:
-        if self.bytes_to_write() > 0:
-            before = self._last_error
-            self.close()
-            self.wait_for_disconnected()
-            if self._last_error is not before:
-                self._check_end(before, SocketState.UNCONNECTED)
-
-
-class TcpSocket(Socket):
+class TcpSocket(StreamSocket):
     """A TCP connection."""
 
     noun = "tcpSocket"
 
 
-class LocalSocket(LocalSocketOperations, Socket):
+class TlsSocket(TlsSocketOperations, TcpSocket):
+    """A TCP connection that is encrypted, from its beginning or from some point on."""
+
+
+class LocalSocket(LocalSocketOperations, StreamSocket):
     """A connection to a local server, over a Unix socket."""
 
 
-class Server(ServerOperations[S], Handle):
+class UdpSocket(UdpSocketOperations, Socket):
+    """Sends and receives datagrams. Iterating takes them as they come."""
+
+    def receive(self, timeout: int = DEFAULT_TIMEOUT) -> Datagram:
+        """The next datagram, waited for. Raises SocketTimeoutError where none comes in time."""
+        deadline = Deadline(timeout)
+        while True:
+            came = self.read_datagrams(1)
+            if came:
+                return came[0]
+            if not self._wait_for_datagrams(deadline.left()):
+                raise closed_while_waiting()
+
+    def datagrams(self, timeout: int = DEFAULT_TIMEOUT) -> Iterator[Datagram]:
+        """The datagrams as they come, until the socket is closed. Raises SocketTimeoutError where none comes for so long, and what the
+        network reports of an earlier datagram; it may be called again after that."""
+        came = self.read_datagrams(BATCH)
+        while came or self._wait_for_datagrams(timeout):
+            for each in came:
+                yield each
+            try:
+                came = self.read_datagrams(BATCH)
+            except OperationError:
+                return  # It was closed meanwhile.
+
+    def __iter__(self) -> Iterator[Datagram]:
+        return self.datagrams()
+
+    def _wait_for_datagrams(self, timeout: int) -> bool:
+        """False when the socket was closed; raises at any other end."""
+        if self.wait_for_ready_read(timeout):
+            return True
+        return not self._is_over(self.state(), self.error(), self.error_string())
+
+
+class Server(ServerOperations[S], Made):
     """What every server can do. Leaving its ``with`` closes it; the sockets it has accepted live on."""
 
     def accept(self, timeout: int = DEFAULT_TIMEOUT) -> S:
@@ -180,9 +241,37 @@ class TcpServer(TcpServerOperations[TcpSocket], Server[TcpSocket]):
     """Listens for TCP connections."""
 
     _accepted = TcpSocket
+    _accepted_encrypted = TlsSocket
 
 
 class LocalServer(LocalServerOperations[LocalSocket], Server[LocalSocket]):
     """Listens for connections to a Unix socket."""
 
     _accepted = LocalSocket
+    _accepted_encrypted = TlsSocket
+
+
+class Relay(RelayOperations, Handle):
+    """Moves bytes both ways between two sockets inside the sidecar, until both have ended. Leaving its ``with`` lets go of them."""
+
+    #: The sockets, which live as long as it does.
+    ends: Tuple[Socket, ...] = ()
+
+    @classmethod
+    def create(cls, session: Session, a: Socket, b: Socket) -> Relay:
+        """A relay between two connected sockets. Nothing else may be read from them or written to them while it runs."""
+
+        def made(handle: Any) -> Relay:
+            relay = cls(session, int(handle), is_at_work=True)
+            relay.ends = (a, b)
+            return relay
+
+        return session._perform("relay.create", Call(made, {"a": socket_of(a), "b": socket_of(b)}))
+
+
+class Host(HostOperations, Blocking):
+    """Names and network interfaces: ``session.host.lookup(name)``."""
+
+
+class Proxies(ProxyOperations, Blocking):
+    """The proxies of the whole application: ``session.proxy.set_application(proxy)``."""

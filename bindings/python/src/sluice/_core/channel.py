@@ -44,7 +44,8 @@ class _Pending:
 def encode_bytes(data: Bytes) -> Dict[str, str]:
     """The members of a request that carry bytes."""
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise TypeError(f"bytes are needed, not {type(data).__name__}")
+        advice = ": encode the text first" if isinstance(data, str) else ""
+        raise TypeError(f"bytes are needed, not {type(data).__name__}{advice}")
     plain = bytes(data)
     # A NUL is six bytes in JSON: what has any is binary and travels shorter as base64.
     if b"\0" not in plain:
@@ -144,12 +145,12 @@ class Channel:
             if line.strip():
                 self._message(line)
 
-    def take_descriptor(self) -> Optional[int]:
-        """The oldest descriptor that came along with the bytes and was not taken yet."""
+    def require_descriptor(self) -> int:
+        """The oldest descriptor that came along with the bytes and was not taken yet: of the answer that is being read."""
         try:
             return self._descriptors.popleft()
         except IndexError:
-            return None
+            raise ValueError("no descriptor came with the answer") from None
 
     def _message(self, line: bytes) -> None:
         try:
@@ -231,6 +232,8 @@ def _check(value: Any, depth: int) -> None:
             value = value.values()
         for each in value:
             _check(each, depth - 1)
+    elif value is not None and not isinstance(value, (str, float)):
+        raise TypeError(f"{value!r:.80} cannot be sent: JSON knows no {type(value).__name__}")
 
 
 def _copy(error: SluiceError) -> SluiceError:

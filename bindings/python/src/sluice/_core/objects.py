@@ -16,7 +16,7 @@ from .calls import Call
 from .channel import Channel
 from .sidecar import SidecarProcess
 from ..errors import SessionClosedError, SidecarError, SluiceError, error_of_values
-from ..events import NOT_SENT_AT_FIRST, Callback, Event
+from ..events import NOT_SENT_AT_FIRST, WANTED_BY_NAME, Callback, Event
 
 C = TypeVar("C", bound=Callback)
 
@@ -40,18 +40,19 @@ class HandleObject:
     noun: ClassVar[str] = "handle"
     event_names: ClassVar[FrozenSet[str]] = frozenset()
 
-    def __init__(self, session: Any, handle: int, origin: Optional[HandleObject] = None) -> None:
+    def __init__(self, session: Any, handle: int, origin: Optional[HandleObject] = None, is_at_work: bool = False) -> None:
         self._session = session
         self._handle = handle
         self._destroyed = False
         self._callbacks: Dict[str, List[Callback]] = {}
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
-        self._subscribed: Set[str] = set(self.event_names - NOT_SENT_AT_FIRST)
+        self._subscribed: Set[str] = set(self.event_names - NOT_SENT_AT_FIRST - WANTED_BY_NAME)
         self._last_error: Optional[SluiceError] = None
         # The server that accepted it. Destroying a server closes what it has accepted, so it must not be collected before.
         self._origin = origin
-        # An accepted socket may have data before the program can ask for events: the last of each name waits for that.
-        self._early: Optional[Dict[str, Event]] = None if origin is None else {}
+        # An accepted socket may have data before the program can ask for events, and one that is made with properties may be
+        # connecting: the last event of each name waits for that.
+        self._early: Optional[Dict[str, Event]] = {} if is_at_work or origin is not None else None
         self._is_dismissed = False
         session._add(self)
 
@@ -130,7 +131,7 @@ class HandleObject:
         return taken
 
     def _hold(self, event: Event) -> None:
-        """Nobody wanted it: an accepted socket keeps it for who comes first."""
+        """Nobody wanted it: a new socket keeps it for who comes first."""
         if self._early is not None:
             self._early[event.name] = event
 
@@ -150,6 +151,21 @@ class HandleObject:
         self._streams.clear()
 
 
+class SessionPart:
+    """Operations that are about no object: of the session, under a noun of their own."""
+
+    noun: ClassVar[str]
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def _perform(self, method: str, call: Call[Any]) -> Any:
+        return self._session._perform(method, call)
+
+    def _addressed(self, call: Call[Any]) -> Call[Any]:
+        return call
+
+
 class SessionCore:
     """The objects of one conversation, and the way an event takes to them."""
 
@@ -162,6 +178,10 @@ class SessionCore:
         self._channel = Channel(self._event)
         self._events_lock = threading.RLock()
         self._objects: weakref.WeakValueDictionary[int, HandleObject] = weakref.WeakValueDictionary()
+        # Numbers are given out once and in ascending order: what comes of a higher one is of an object whose making is not
+        # answered yet. The last event of each name.
+        self._highest = 0
+        self._unborn: Dict[int, Dict[str, Mapping[str, Any]]] = {}
         # An object with callbacks is alive as long as it can call them, although the program may hold it nowhere else.
         self._kept: Set[HandleObject] = set()
         self._orphans: Deque[int] = collections.deque()
@@ -173,7 +193,13 @@ class SessionCore:
     # For the objects.
 
     def _add(self, made: HandleObject) -> None:
-        self._objects[made.handle] = made
+        with self._events_lock:
+            self._objects[made.handle] = made
+            self._highest = max(self._highest, made.handle)
+            early = self._unborn.pop(made.handle, {})
+            self._unborn = {handle: events for handle, events in self._unborn.items() if handle > self._highest}
+            for name, parameters in early.items():
+                self._deliver(made, Event(name, made, parameters))
 
     def _keep(self, made: HandleObject) -> None:
         if not made._destroyed:
@@ -239,18 +265,23 @@ class SessionCore:
                 listener(handle, name, parameters)
             except Exception:
                 report_exception()
-        source = self._objects.get(handle)
-        if source is None:
-            return
-        event = Event(name, source, parameters)
         with self._events_lock:
-            taken = source._receive(event)
-            if taken:
-                return
-            if self._unclaimed is not None:
-                self._unclaimed.put(event)
-            else:
-                source._hold(event)
+            source = self._objects.get(handle)
+            if source is not None:
+                self._deliver(source, Event(name, source, parameters))
+            elif handle > self._highest:
+                # Last in the order of their names too.
+                of_handle = self._unborn.setdefault(handle, {})
+                of_handle.pop(name, None)
+                of_handle[name] = parameters
+
+    def _deliver(self, source: HandleObject, event: Event) -> None:
+        if source._receive(event):
+            return
+        if self._unclaimed is not None:
+            self._unclaimed.put(event)
+        else:
+            source._hold(event)
 
     def _claim(self, stream: Stream) -> None:
         """From now on the stream gets what nobody else wants."""

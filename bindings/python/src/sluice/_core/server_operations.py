@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Callable, Generic, Optional, TypeVar
+import socket
+from typing import Any, Callable, Generic, Optional, TypeVar, cast
 
 from ..enums import BindMode, ErrorCode, LocalAccess
 from ..errors import OperationError, SluiceError, error_of_code
 from ..events import SERVER_EVENTS, Callback
+from ..proxies import Proxy
+from ..tls import TlsConfiguration
 from .calls import Call, operation
-from .results import NewConnection, flag, maybe_text, new_connection, nothing, number, open_descriptor, text
-from .socket_operations import HandleOperations
+from .descriptors import HasDescriptor, as_socket, descriptor_call
+from .handle_operations import HandleOperations
+from .objects import HandleObject
+from .proxy_operations import proxy_to_wire
+from .results import NewConnection, flag, maybe_text, new_connection, nothing, number, read_proxy, text
+from .tls_operations import configuration_from_wire, configuration_to_wire
 
 S = TypeVar("S")
 
@@ -19,6 +26,11 @@ class ServerOperations(HandleOperations, Generic[S]):
     event_names = SERVER_EVENTS
 
     _accepted: Callable[..., S]
+    _accepted_encrypted: Callable[..., Any]
+    _is_encrypting = False
+
+    def _encrypts(self, is_encrypting: bool) -> None:
+        self._is_encrypting = is_encrypting
 
     @operation
     def close(self) -> Call[None]:
@@ -36,7 +48,7 @@ class ServerOperations(HandleOperations, Generic[S]):
     @operation
     def next_pending_connection(self) -> Call[Optional[S]]:
         """The next accepted connection, None if there is none."""
-        return Call(lambda handle: self._accepted(self._session, number(handle), self) if handle else None)
+        return Call(lambda handle: self._taken(number(handle)) if handle else None)
 
     @operation
     def max_pending_connections(self) -> Call[int]:
@@ -81,9 +93,37 @@ class ServerOperations(HandleOperations, Generic[S]):
         return Call(number)
 
     @operation
-    def set_descriptor(self, descriptor: int) -> Call[None]:
-        """Listens with a descriptor of this process that listens already. The sidecar gets a copy; yours is still yours to close."""
-        return Call(nothing, {"descriptor": descriptor}, descriptor=open_descriptor(descriptor))
+    def set_descriptor(self, descriptor: HasDescriptor) -> Call[None]:
+        """Listens with a socket of this process that listens already: a ``socket.socket``, or the number of a descriptor. The
+        sidecar gets a copy; yours is still yours to close."""
+        return descriptor_call(descriptor, {})
+
+    @operation
+    def take_descriptor(self) -> Call[socket.socket]:
+        """Takes the listening socket out of the sidecar: it is Python's own from then on. No connection may be waiting here."""
+        channel = self._session._channel
+        return Call(lambda _: as_socket(channel.require_descriptor()))
+
+    @operation
+    def proxy(self) -> Call[Proxy]:
+        """By way of which proxy it listens, without the password."""
+        return Call(read_proxy)
+
+    @operation
+    def set_proxy(self, proxy: Proxy) -> Call[None]:
+        """Sets it, before listening."""
+        return Call(nothing, {"proxy": proxy_to_wire(proxy)})
+
+    @operation
+    def tls_configuration(self) -> Call[Optional[TlsConfiguration]]:
+        """With what its connections are encrypted, but for the private key and its passphrase; None when they are not."""
+        return Call(lambda value: None if value is None else configuration_from_wire(value))
+
+    @operation
+    def set_tls_configuration(self, configuration: Optional[TlsConfiguration]) -> Call[None]:
+        """Encrypts connections from now on: they come as TlsSockets, and their handshake begins by itself. None: no longer."""
+        wire = None if configuration is None else configuration_to_wire(configuration)
+        return Call(lambda _: self._encrypts(wire is not None), {"configuration": wire})
 
     @operation
     def pause_accepting(self) -> Call[None]:
@@ -99,6 +139,27 @@ class ServerOperations(HandleOperations, Generic[S]):
         """Waits for a connection; the default only looks. The result is true if there is one."""
         return Call(new_connection, {"timeout": timeout}, waits=timeout)
 
+    @operation
+    def set_incoming_handler(self, incoming: str = "descriptor") -> Call[None]:
+        """What becomes of a connection that comes in: "descriptor" makes it an event, incomingConnection, whose ``descriptor``
+        goes into ``set_descriptor`` of a socket; "socket", as at first, makes it a socket that waits to be taken."""
+        return Call(nothing, {"incoming": incoming})
+
+    @operation
+    def add_pending_connection(self, socket: HandleObject) -> Call[None]:
+        """Puts a connected socket into the queue of those that wait to be taken."""
+        if not isinstance(socket, HandleObject):
+            raise TypeError(f"a socket of this session is needed, not {type(socket).__name__}")
+        return Call(nothing, {"socket": socket.handle})
+
+    def _taken(self, handle: int) -> S:
+        # What add_pending_connection put into the queue is known already.
+        known: Any = self._session._objects.get(handle)
+        if known is not None:
+            return cast(S, known)
+        made = self._accepted_encrypted if self._is_encrypting else self._accepted
+        return cast(S, made(self._session, handle, self))
+
     # For the call of both faces that raises where an operation returns false.
 
     def _failure(self, code: ErrorCode, message: str) -> SluiceError:
@@ -111,6 +172,9 @@ class ServerOperations(HandleOperations, Generic[S]):
 
     def on_pending_connection_available(self, callback: Callback) -> Callback:
         return self.on("pendingConnectionAvailable", callback)
+
+    def on_incoming_connection(self, callback: Callback) -> Callback:
+        return self.on("incomingConnection", callback)
 
     def on_accept_error(self, callback: Callback) -> Callback:
         return self.on("acceptError", callback)
@@ -131,10 +195,10 @@ class LocalServerOperations(ServerOperations[S]):
     noun = "localServer"
 
     @operation
-    def listen(self, name: Optional[str] = None, descriptor: Optional[int] = None) -> Call[None]:
+    def listen(self, name: Optional[str] = None, descriptor: Optional[HasDescriptor] = None) -> Call[None]:
         """Listens under a name or path, or with a descriptor as ``set_descriptor`` does: one of the two is given."""
-        given = {"name": name, "descriptor": descriptor}
-        return Call(nothing, {key: value for key, value in given.items() if value is not None}, descriptor=open_descriptor(descriptor))
+        named = {} if name is None else {"name": name}
+        return Call(nothing, named) if descriptor is None else descriptor_call(descriptor, named)
 
     @operation
     def remove_server(self, name: str) -> Call[bool]:

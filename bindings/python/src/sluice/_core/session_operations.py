@@ -6,7 +6,7 @@ from typing import Any, Dict
 
 from .calls import Call, operation
 from .objects import SessionCore
-from .results import Greeting, as_it_is, json_object, nothing, text
+from .results import ActivatedDescriptor, Greeting, HeldDescriptor, as_it_is, json_object, nothing, text
 
 
 class SessionOperations(SessionCore):
@@ -37,7 +37,12 @@ class SessionOperations(SessionCore):
         self._channel.message_limit = limits.get("messageSize", self._channel.message_limit)
         self._channel.depth_limit = limits.get("depth", self._channel.depth_limit)
         return Greeting(
-            text(value.get("server")), text(value.get("version")), value.get("protocol", 1), limits, list(value.get("capabilities", ()))
+            text(value.get("server")),
+            text(value.get("version")),
+            value.get("protocol", 1),
+            limits,
+            list(value.get("capabilities", ())),
+            [ActivatedDescriptor(HeldDescriptor(each["descriptor"]), text(each["name"])) for each in value.get("activated", ())],
         )
 
 

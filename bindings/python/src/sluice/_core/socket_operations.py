@@ -1,18 +1,17 @@
-"""The operations of all objects and of sockets, each declared once for both faces.
+"""The operations of sockets, each declared once for both faces.
 
 Times are milliseconds; -1 waits without a limit. What each operation promises is the same in C, in the protocol and here.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Mapping, Optional, Union
+import socket
+from typing import Any, Dict, Mapping, Optional
 
 from ..enums import (
     BindMode,
     ErrorCode,
-    LocalAccess,
     NetworkProtocol,
-    ObjectKind,
     OpenMode,
     PauseMode,
     SocketOption,
@@ -27,56 +26,27 @@ from ..errors import (
     SocketTimeoutError,
     error_of_code,
 )
-from ..events import NOT_SENT_AT_FIRST, SOCKET_EVENTS, Callback
+from ..events import SOCKET_EVENTS, Callback
+from ..proxies import Proxy
 from .calls import Call, operation
 from .channel import Bytes, decode_bytes, encode_bytes
-from .objects import HandleObject
+from .descriptors import HasDescriptor, as_socket, descriptor_call
+from .handle_operations import HandleOperations
+from .proxy_operations import proxy_to_wire
 from .results import (
-    PeerCredentials,
     as_it_is,
     flag,
     json_object,
     maybe_number,
     maybe_text,
+    members_of,
     nothing,
     number,
-    open_descriptor,
-    peer_credentials,
+    read_proxy,
     text,
 )
 
 DEFAULT_TIMEOUT = 30000
-
-
-class HandleOperations(HandleObject):
-    noun = "handle"
-
-    @operation
-    def destroy(self) -> Call[None]:
-        """Closes at once and drops what is pending. The handle names nothing from then on."""
-        return Call(lambda _: self._session._remove(self))
-
-    @operation
-    def kind(self) -> Call[ObjectKind]:
-        """What kind of object it is."""
-        return Call(ObjectKind.from_wire)
-
-    @operation
-    def subscribe(self, events: Union[str, Iterable[str]]) -> Call[None]:
-        """Which events it sends: their names, "all", "none", or "default", which is all but bytesWritten and propertyChanged."""
-        if events == "all":
-            wanted = self.event_names
-        elif events == "default":
-            wanted = self.event_names - NOT_SENT_AT_FIRST
-        elif events == "none":
-            wanted = frozenset()
-        else:
-            wanted = frozenset((events,) if isinstance(events, str) else events)
-
-        def subscribed(_: Any) -> None:
-            self._subscribed = set(wanted)
-
-        return Call(subscribed, {"events": events if isinstance(events, str) else sorted(wanted)})
 
 
 class SocketOperations(HandleOperations):
@@ -123,13 +93,14 @@ class SocketOperations(HandleOperations):
     @operation
     def set_descriptor(
         self,
-        descriptor: int,
+        descriptor: HasDescriptor,
         state: SocketState = SocketState.CONNECTED,
         open_mode: OpenMode = OpenMode.READ_WRITE,
     ) -> Call[None]:
-        """Wraps a descriptor of this process. The sidecar gets a copy; yours is still yours to close."""
-        parameters = {"descriptor": descriptor, "state": state, "openMode": open_mode}
-        return Call(nothing, parameters, descriptor=open_descriptor(descriptor))
+        """Wraps a socket of this process: a ``socket.socket``, or the number of a descriptor. The sidecar gets a copy; yours is
+        still yours to close, and to be left alone while the two share what comes. What the event incomingConnection
+        brought is the sidecar's already, and is taken over."""
+        return descriptor_call(descriptor, {"state": state, "openMode": open_mode})
 
     @operation
     def descriptor(self) -> Call[int]:
@@ -137,11 +108,12 @@ class SocketOperations(HandleOperations):
         return Call(number)
 
     @operation
-    def take_descriptor(self) -> Call[int]:
-        """Takes the connection out of the sidecar: a descriptor of this process, for its new owner to close."""
+    def take_descriptor(self) -> Call[socket.socket]:
+        """Takes the socket out of the sidecar: it is Python's own from then on, and this object is Unconnected. Nothing unread
+        or unsent may be left behind."""
         channel = self._session._channel
         # The number in the answer is the sidecar's; what came with the answer is ours.
-        return Call(lambda _: number(channel.take_descriptor()))
+        return Call(lambda _: as_socket(channel.require_descriptor()))
 
     @operation
     def state(self) -> Call[SocketState]:
@@ -353,6 +325,60 @@ class SocketOperations(HandleOperations):
         return Call(nothing)
 
     @operation
+    def proxy(self) -> Call[Proxy]:
+        """By way of which proxy it connects, without the password."""
+        return Call(read_proxy)
+
+    @operation
+    def set_proxy(self, proxy: Proxy) -> Call[None]:
+        """Sets it, before connecting; ``Proxy()`` is the application's, as at first."""
+        return Call(nothing, {"proxy": proxy_to_wire(proxy)})
+
+    @operation
+    def authenticate_proxy(self, user: str, password: str) -> Call[None]:
+        """Answers proxyAuthenticationRequired; the connection then goes on. An empty user gives up."""
+        return Call(nothing, {"user": user, "password": password})
+
+    # For transports of the user's own: the object shows what it is told.
+
+    @operation
+    def set_peer_name(self, value: str) -> Call[None]:
+        """What ``peer_name`` returns. This and the next seven work on sockets that have no descriptor of their own."""
+        return Call(nothing, {"value": value})
+
+    @operation
+    def set_peer_address(self, value: str) -> Call[None]:
+        return Call(nothing, {"value": value})
+
+    @operation
+    def set_peer_port(self, value: int) -> Call[None]:
+        return Call(nothing, {"value": value})
+
+    @operation
+    def set_local_address(self, value: str) -> Call[None]:
+        return Call(nothing, {"value": value})
+
+    @operation
+    def set_local_port(self, value: int) -> Call[None]:
+        return Call(nothing, {"value": value})
+
+    @operation
+    def set_state(self, value: SocketState) -> Call[None]:
+        """What ``state`` returns; no event but propertyChanged is sent."""
+        return Call(nothing, {"value": value})
+
+    @operation
+    def set_error(self, value: ErrorCode) -> Call[None]:
+        """What ``error`` returns; no event but propertyChanged is sent."""
+        return Call(nothing, {"value": value})
+
+    @operation
+    def set_error_string(self, value: str) -> Call[None]:
+        return Call(nothing, {"value": value})
+
+    # The object as a whole.
+
+    @operation
     def properties(self) -> Call[Dict[str, Any]]:
         """All properties by name, as the protocol calls them: readBufferSize, connectTimeout, allowHalfOpen, ..."""
         return Call(json_object)
@@ -364,11 +390,23 @@ class SocketOperations(HandleOperations):
     @operation
     def set_properties(self, properties: Mapping[str, Any]) -> Call[None]:
         """Sets some properties; if one of them cannot be set, none is."""
-        return Call(nothing, {"properties": dict(properties)})
+        return Call(nothing, {"properties": members_of(properties)})
 
     @operation
     def set_property(self, name: str, value: Any) -> Call[None]:
         return Call(nothing, {"name": name, "value": value})
+
+    @operation
+    def to_json(self, graph: bool = False) -> Call[str]:
+        """Its properties as the text of a JSON object; with ``graph`` those of all sockets of the session that have an
+        ``objectId``, by that name."""
+        return Call(text, {"graph": graph})
+
+    @operation
+    def from_json(self, text: str, graph: bool = False) -> Call[None]:
+        """Sets what ``to_json`` wrote, all of it or nothing; properties that can only be read are passed over. The event
+        completed tells that all is set."""
+        return Call(nothing, {"text": text, "graph": graph})
 
     # For the calls of both faces that raise where an operation returns false.
 
@@ -424,42 +462,12 @@ class SocketOperations(HandleOperations):
     def on_read_channel_finished(self, callback: Callback) -> Callback:
         return self.on("readChannelFinished", callback)
 
+    def on_proxy_authentication_required(self, callback: Callback) -> Callback:
+        """The connection waits for ``authenticate_proxy``."""
+        return self.on("proxyAuthenticationRequired", callback)
 
-class LocalSocketOperations(SocketOperations):
-    noun = "localSocket"
+    def on_property_changed(self, callback: Callback) -> Callback:
+        return self.on("propertyChanged", callback)
 
-    @operation
-    def connect_to_server(self, name: str, open_mode: OpenMode = OpenMode.READ_WRITE) -> Call[None]:
-        """Connects to a local server: a bare name is looked for in the temporary folder, a path is taken as it is."""
-        return Call(nothing, {"name": name, "openMode": open_mode})
-
-    @operation
-    def disconnect_from_server(self) -> Call[None]:
-        """Disconnects after all pending bytes are sent."""
-        return Call(nothing)
-
-    @operation
-    def server_name(self) -> Call[str]:
-        return Call(text)
-
-    @operation
-    def set_server_name(self, name: str) -> Call[None]:
-        return Call(nothing, {"name": name})
-
-    @operation
-    def full_server_name(self) -> Call[str]:
-        """The path the name stands for."""
-        return Call(text)
-
-    @operation
-    def socket_options(self) -> Call[LocalAccess]:
-        return Call(LocalAccess.from_wire)
-
-    @operation
-    def set_socket_options(self, options: LocalAccess) -> Call[None]:
-        return Call(nothing, {"options": options})
-
-    @operation
-    def peer_credentials(self) -> Call[PeerCredentials]:
-        """The process at the other end, as the system vouches for it."""
-        return Call(peer_credentials)
+    def on_completed(self, callback: Callback) -> Callback:
+        return self.on("completed", callback)

@@ -16,19 +16,39 @@ the loop and may be coroutine functions.
 
 from .queue import EventQueue, Opening
 from .session import Session, connect, start
-from .sockets import Handle, LocalServer, LocalSocket, Server, Socket, TcpServer, TcpSocket
+from .sockets import (
+    Handle,
+    Host,
+    LocalServer,
+    LocalSocket,
+    Proxies,
+    Relay,
+    Server,
+    Socket,
+    StreamSocket,
+    TcpServer,
+    TcpSocket,
+    TlsSocket,
+    UdpSocket,
+)
 
 __all__ = [
     "EventQueue",
     "Handle",
+    "Host",
     "LocalServer",
     "LocalSocket",
     "Opening",
+    "Proxies",
+    "Relay",
     "Server",
     "Session",
     "Socket",
+    "StreamSocket",
     "TcpServer",
     "TcpSocket",
+    "TlsSocket",
+    "UdpSocket",
     "connect",
     "start",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import os
 import socket
 from types import TracebackType
 from typing import Any, Awaitable, Callable, Deque, Mapping, Optional, Set, Tuple, Type, TypeVar
@@ -19,11 +20,12 @@ from .._core.session_operations import RpcOperations, SessionOperations
 from .._core.sidecar import GRACE, SidecarProcess, connect_sidecar, receive, send, start_sidecar
 from .._core.socket_operations import DEFAULT_TIMEOUT
 from .._version import CLIENT
-from ..enums import NetworkProtocol
+from ..enums import BindMode, NetworkProtocol
 from ..errors import ProtocolError, SessionClosedError, SidecarLostError, SidecarTimeoutError, SluiceError
 from ..events import Event
+from ..tls import TlsConfiguration
 from .queue import Answer, EventQueue, Managed, Opening
-from .sockets import Handle, LocalServer, LocalSocket, TcpServer, TcpSocket
+from .sockets import Handle, Host, LocalServer, LocalSocket, Proxies, Relay, Socket, TcpServer, TcpSocket, TlsSocket, UdpSocket
 
 R = TypeVar("R")
 H = TypeVar("H", bound=Handle)
@@ -57,19 +59,40 @@ class Session(SessionOperations, RpcOperations, Asynchronous, Managed):
     ) -> None:
         await self.close()
 
+    @property
+    def host(self) -> Host:
+        """What is about names and network interfaces."""
+        return Host(self)
+
+    @property
+    def proxy(self) -> Proxies:
+        """What is about the proxies of the whole application."""
+        return Proxies(self)
+
     # Making objects.
 
-    def tcp_socket(self) -> Opening[TcpSocket]:
-        return TcpSocket.create(self)
+    def tcp_socket(self, properties: Optional[Mapping[str, Any]] = None) -> Opening[TcpSocket]:
+        """A new socket. With the properties hostname and port it connects by itself, and again when the connection is lost."""
+        return TcpSocket.create(self, properties)
 
-    def local_socket(self) -> Opening[LocalSocket]:
-        return LocalSocket.create(self)
+    def udp_socket(self, properties: Optional[Mapping[str, Any]] = None) -> Opening[UdpSocket]:
+        return UdpSocket.create(self, properties)
 
-    def tcp_server(self) -> Opening[TcpServer]:
-        return TcpServer.create(self)
+    def tls_socket(self, properties: Optional[Mapping[str, Any]] = None) -> Opening[TlsSocket]:
+        return TlsSocket.create(self, properties)
 
-    def local_server(self) -> Opening[LocalServer]:
-        return LocalServer.create(self)
+    def local_socket(self, properties: Optional[Mapping[str, Any]] = None) -> Opening[LocalSocket]:
+        return LocalSocket.create(self, properties)
+
+    def tcp_server(self, properties: Optional[Mapping[str, Any]] = None) -> Opening[TcpServer]:
+        return TcpServer.create(self, properties)
+
+    def local_server(self, properties: Optional[Mapping[str, Any]] = None) -> Opening[LocalServer]:
+        return LocalServer.create(self, properties)
+
+    def relay(self, a: Socket, b: Socket) -> Opening[Relay]:
+        """Moves bytes both ways between two connected sockets; no byte of them comes to this process."""
+        return Relay.create(self, a, b)
 
     def connect_tcp(
         self,
@@ -86,6 +109,24 @@ class Session(SessionOperations, RpcOperations, Asynchronous, Managed):
 
         return Opening(self._prepared(self.tcp_socket(), connect))
 
+    def connect_tls(
+        self,
+        host: str,
+        port: int,
+        timeout: int = DEFAULT_TIMEOUT,
+        configuration: Optional[TlsConfiguration] = None,
+        protocol: NetworkProtocol = NetworkProtocol.ANY_IP,
+    ) -> Opening[TlsSocket]:
+        """An encrypted connection to a host whose certificate is good. Raises what went wrong."""
+
+        async def connect(made: TlsSocket) -> None:
+            if configuration is not None:
+                await made.set_configuration(configuration)
+            await made.connect_to_host_encrypted(host, port, protocol=protocol)
+            await made._require(await made.wait_for_encrypted(timeout))
+
+        return Opening(self._prepared(self.tls_socket(), connect))
+
     def connect_local(self, name: str, timeout: int = DEFAULT_TIMEOUT) -> Opening[LocalSocket]:
         """A socket that is connected to a local server. Raises what went wrong."""
 
@@ -94,6 +135,27 @@ class Session(SessionOperations, RpcOperations, Asynchronous, Managed):
             await made._require(await made.wait_for_connected(timeout))
 
         return Opening(self._prepared(self.local_socket(), connect))
+
+    def connect_udp(
+        self,
+        host: str,
+        port: int,
+        timeout: int = DEFAULT_TIMEOUT,
+        protocol: NetworkProtocol = NetworkProtocol.ANY_IP,
+    ) -> Opening[UdpSocket]:
+        """A UDP socket that talks to one peer."""
+
+        async def connect(made: UdpSocket) -> None:
+            await made.connect_to_host(host, port, protocol=protocol)
+            await made._require(await made.wait_for_connected(timeout))
+
+        return Opening(self._prepared(self.udp_socket(), connect))
+
+    def bind_udp(
+        self, address: str = "any", port: int = 0, bind_mode: BindMode = BindMode.DEFAULT_FOR_PLATFORM
+    ) -> Opening[UdpSocket]:
+        """A UDP socket that receives at an address; port 0 picks one."""
+        return Opening(self._prepared(self.udp_socket(), lambda made: made.bind(address, port, bind_mode)))
 
     def listen_tcp(self, address: str = "any", port: int = 0) -> Opening[TcpServer]:
         """A server that listens."""
@@ -122,8 +184,15 @@ class Session(SessionOperations, RpcOperations, Asynchronous, Managed):
     async def _perform(self, method: str, call: Call[R]) -> R:
         limit = None if call.waits < 0 else call.waits / 1000 + self._answer_timeout
         answer: Answer[R] = Answer(loop=self._loop)
-        number, line = self._channel.request(method, call.parameters, call.read, answer)
-        self._send(line, call.descriptor)
+        # The caller may close its own before this one has gone.
+        descriptor = None if call.descriptor is None else os.dup(call.descriptor)
+        try:
+            number, line = self._channel.request(method, call.parameters, call.read, answer)
+        except BaseException:
+            if descriptor is not None:
+                os.close(descriptor)
+            raise
+        self._send(line, descriptor)
         timer = None if limit is None else self._loop.call_later(limit, self._expire, answer, method, limit)
         try:
             return await answer
@@ -145,6 +214,7 @@ class Session(SessionOperations, RpcOperations, Asynchronous, Managed):
         self._send(self._channel.notification(method, parameters))
 
     def _send(self, line: bytes, descriptor: Optional[int] = None) -> None:
+        """Sends as soon as possible; a descriptor is closed once it has gone."""
         self._unsent.append((memoryview(self._orphans_gone() + line), descriptor))
         if len(self._unsent) == 1:
             self._send_unsent()
@@ -154,15 +224,22 @@ class Session(SessionOperations, RpcOperations, Asynchronous, Managed):
     def _send_unsent(self) -> None:
         try:
             while self._unsent:
-                data, descriptor = self._unsent.popleft()
+                data, descriptor = self._unsent[0]
                 sent = send(self._connection, data, descriptor)
+                self._drop_first()
                 if sent < len(data):
                     self._unsent.appendleft((data[sent:], None))
         except BlockingIOError:
-            self._unsent.appendleft((data, descriptor))
+            pass
         except OSError:
             # The reader sees the end too, and tells all that wait.
-            self._unsent.clear()
+            while self._unsent:
+                self._drop_first()
+
+    def _drop_first(self) -> None:
+        _, descriptor = self._unsent.popleft()
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _writable(self) -> None:
         self._send_unsent()
@@ -255,6 +332,8 @@ class Session(SessionOperations, RpcOperations, Asynchronous, Managed):
         self._loop.remove_reader(self._connection)
         self._loop.remove_writer(self._connection)
         self._connection.close()
+        while self._unsent:
+            self._drop_first()
         if self._process is not None and isinstance(error, SidecarLostError):
             error = SidecarLostError(f"{error}{self._process.exit_status(0)}")
         self._channel.fail(error)
