@@ -5,7 +5,8 @@
 
 Within a round the contenders of a workload run one after another, and each round begins with another one. A ratio is formed within a
 round; shown are the median of the ratios, the smallest and the largest. While other processes use more than 15 % of a core a measurement
-is repeated, twice at most. Server on one core and client on another, unless the workload says `_1core`.
+is repeated, twice at most; not so with TLS, where processor time is what counts. Server on one core and client on another, unless the
+workload says `_1core`.
 """
 import argparse
 import json
@@ -23,10 +24,11 @@ TIME_LIMIT = 60
 
 
 class Workload:
-    """What is measured: what the server does, what the client is told, and which figure of its result counts."""
+    """What is measured: what the server does, what the client is told, and which figure of its result counts. ciphers are those of TLS, - for
+    the ones that are spoken anyway."""
 
-    def __init__(self, kind, mode, operation, numbers, figure="rate", lower_is_better=False, same_core=False, rounds=None):
-        self.kind, self.mode, self.operation = kind, mode, operation
+    def __init__(self, kind, mode, operation, numbers, figure="rate", lower_is_better=False, same_core=False, rounds=None, ciphers="-"):
+        self.kind, self.mode, self.operation, self.ciphers = kind, mode, operation, ciphers
         self.numbers = [str(number) for number in numbers]
         self.figure, self.lower_is_better, self.same_core, self.rounds = figure, lower_is_better, same_core, rounds
 
@@ -46,6 +48,11 @@ WORKLOADS = {
     "udp_1200": Workload("udp", "udpsink", "udp", [2, 1200]),
     "udp_batch_64": Workload("udp", "udpsink", "udp", [2, 64]),
     "udp_batch_1200": Workload("udp", "udpsink", "udp", [2, 1200]),
+    "tls_stream64k_1core": Workload("tls", "sink", "stream", [2 * GIB, 65536], figure="gibps", same_core=True),
+    "tls_stream64k_aes128_1core": Workload(
+        "tls", "sink", "stream", [2 * GIB, 65536], figure="gibps", same_core=True, ciphers="TLS_AES_128_GCM_SHA256"),
+    "tls_handshakes_1core": Workload("tls", "echo", "connrate", [2000], same_core=True),
+    "tls_resumed_1core": Workload("tls", "echo", "resume", [2000], same_core=True),
     "idle_mem": Workload("tcp", "echo", "idle", [5000], figure="bytes", lower_is_better=True, rounds=3),
     "rpc_h1": Workload("rpc", None, "rtt", [10000]),
     "rpc_h1_newconn": Workload("rpc", None, "rtt1", [5000]),
@@ -60,12 +67,15 @@ class Contender:
     def __init__(self, name, program, style=None, by_input=False):
         self.name, self.program, self.style, self.by_input = name, program, style, by_input
 
-    def server(self, workload, address):
+    def server(self, workload, address, folder):
         if workload.kind == "rpc":
             return [*self.program, address]
-        return [*self.program, self.style, "server", workload.mode, address]
+        return [*self.program, self.style, "server", workload.mode, address, *self.encryption(workload, folder)]
 
-    def client(self, workload, address, programs):
+    def encryption(self, workload, folder):
+        return [folder, workload.ciphers] if workload.kind == "tls" else []
+
+    def client(self, workload, address, programs, folder):
         if workload.operation == "start":
             place = "-" if self.by_input else address
             command = self.program if self.by_input else [*self.program, address]
@@ -74,7 +84,7 @@ class Contender:
             return [f"{programs}/rpc_load", workload.operation, address, *workload.numbers]
         if workload.operation == "idle":
             return [f"{programs}/baseline", "epoll", "client", "idle", address, *workload.numbers]
-        return [*self.program, self.style, "client", workload.operation, address, *workload.numbers]
+        return [*self.program, self.style, "client", workload.operation, address, *workload.numbers, *self.encryption(workload, folder)]
 
 
 def contenders(name, workload, programs, sluiced):
@@ -100,6 +110,13 @@ def contenders(name, workload, programs, sluiced):
             Contender("sluice, events", own, "event"),
             Contender("plain blocking", plain, "blocking"),
             Contender("sluice, blocking", own, "blocking"),
+        ]
+    if workload.kind == "tls":
+        plain = [f"{programs}/tls"]
+        return [
+            Contender("OpenSSL, epoll", plain, "epoll"),
+            Contender("sluice, events", [f"{programs}/sluice_bench"], "event"),
+            Contender("OpenSSL, blocking", plain, "blocking"),
         ]
     plain, own = [f"{programs}/baseline"], [f"{programs}/sluice_bench"]
     chosen = [Contender("plain epoll", plain, "epoll"), Contender("sluice, events", own, "event")]
@@ -188,38 +205,48 @@ def datagram_result(sent, received):
     }
 
 
+def make_certificates(folder):
+    """An authority, and the certificate for localhost that it issued."""
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    issuer = [f"{folder}/authority.pem", f"{folder}/authority-key.pem"]
+    subprocess.run([*make, "-subj", "/CN=Authority", "-out", issuer[0], "-keyout", issuer[1]], check=True, stderr=subprocess.DEVNULL)
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]
+    own = ["-out", f"{folder}/certificate.pem", "-keyout", f"{folder}/key.pem", "-CA", issuer[0], "-CAkey", issuer[1]]
+    subprocess.run([*make, *names, *own], check=True, stderr=subprocess.DEVNULL)
+
+
 def run_once(contender, workload, folder, programs):
     run_once.number = getattr(run_once, "number", 0) + 1
-    if workload.kind in ("tcp", "udp"):
+    if workload.kind in ("tcp", "udp", "tls"):
         address = f"{workload.kind}:127.0.0.1:{20000 + (os.getpid() * 37 + run_once.number) % 12000}"
     else:
         address = f"{'unix:' if workload.kind == 'unix' else ''}{folder}/s{run_once.number}"
-    command = contender.client(workload, address, programs)
+    command = contender.client(workload, address, programs, folder)
     if workload.operation == "start":
         with Process(command, None) as client:
             result = json.loads(client.line())
             client.succeed()
             return result
-    with Process(contender.server(workload, address), 0) as server:
+    with Process(contender.server(workload, address, folder), 0) as server:
         while server.line() != "READY":
             pass
         if workload.operation == "idle":
             return idle_connections(server, command, int(workload.numbers[0]))
-        wall, busy, own = time.monotonic(), busy_seconds(), cpu_seconds(server.child.pid)
+        wall, busy, before = time.monotonic(), busy_seconds(), cpu_seconds(server.child.pid)
         with Process(command, 0 if workload.same_core else 1) as client:
             result = json.loads(client.line())
-            own = cpu_seconds(server.child.pid) - own + cpu_seconds(client.child.pid)
+            work = {"server_cpu": cpu_seconds(server.child.pid) - before, "client_cpu": cpu_seconds(client.child.pid)}
             client.succeed()
             if workload.kind == "udp":
                 result = datagram_result(result, json.loads(server.line()))
-        result["others"] = max(0, (busy_seconds() - busy - own) / (time.monotonic() - wall))
-        return result
+        result["others"] = max(0, (busy_seconds() - busy - sum(work.values())) / (time.monotonic() - wall))
+        return result | work
 
 
 def measure(contender, workload, folder, programs):
     for _ in range(3):
         result = run_once(contender, workload, folder, programs)
-        if result.get("others", 0) <= NOISE:
+        if workload.kind == "tls" or result.get("others", 0) <= NOISE:
             break
     return result
 
@@ -245,6 +272,40 @@ def datagram_summary(name, rounds):
         yield (f"| {contender} | {middle('rate'):.0f} | {ratio('rate')} | {middle('loss'):.1%} | {middle('send_ns'):.0f} | {ratio('send_ns')} | "
                f"{middle('receive_ns'):.0f} | {ratio('receive_ns')} |")
     yield ""
+
+
+def encryption_summary(name, workload, rounds):
+    """Processor time for each GiB or connection, of both programs and of each. Another process disturbs it less than the rate."""
+    names = list(rounds[0])
+    first = names[0]
+    is_stream = workload.operation == "stream"
+    count = int(workload.numbers[0]) / (GIB if is_stream else 1e6)
+    sides = [("both", ("server_cpu", "client_cpu")), ("server", ("server_cpu",)), ("client", ("client_cpu",))]
+    others = [result[contender]["others"] for result in rounds for contender in names]
+    yield f"### {name} (others used {statistics.median(others):.2f} cores, {min(others):.2f}–{max(others):.2f})\n"
+    unit = "s/GiB" if is_stream else "µs"
+    yield f"| | {workload.figure} | ratio to {first} |" + "".join(f" {unit}, {side} | ratio |" for side, _ in sides)
+    yield "|---|---|---|" + "---|---|" * len(sides)
+    for contender in names:
+        figure = statistics.median(result[contender][workload.figure] for result in rounds)
+        line = f"| {contender} | {figure:.{0 if figure >= 100 else 2}f} | "
+        line += spread([result[contender][workload.figure] / result[first][workload.figure] for result in rounds]) + " |"
+        for _, parts in sides:
+            def work(result, who):
+                return sum(result[who][part] for part in parts) / count
+
+            middle = statistics.median(work(result, contender) for result in rounds)
+            line += f" {middle:.{3 if is_stream else 0}f} | {spread([work(result, contender) / work(result, first) for result in rounds])} |"
+        yield line
+    yield ""
+
+
+def summarise(name, workload, rounds):
+    if workload.kind == "udp":
+        return datagram_summary(name, rounds)
+    if workload.kind == "tls":
+        return encryption_summary(name, workload, rounds)
+    return summary(name, workload, rounds)
 
 
 def summary(name, workload, rounds):
@@ -281,6 +342,8 @@ def main():
         parser.error(f"no workload is called {unknown[0]}; there are {', '.join(WORKLOADS)}")
     results = {name: [] for name in chosen}
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
+        if any(WORKLOADS[name].kind == "tls" for name in chosen):
+            make_certificates(folder)
         for number in range(options.rounds):
             for name in chosen:
                 workload = WORKLOADS[name]
@@ -298,8 +361,7 @@ def main():
         with open(options.out, "w") as file:
             json.dump(results, file, indent=1)
     for name in chosen:
-        lines = datagram_summary(name, results[name]) if WORKLOADS[name].kind == "udp" else summary(name, WORKLOADS[name], results[name])
-        print("\n".join(lines))
+        print("\n".join(summarise(name, WORKLOADS[name], results[name])))
 
 
 if __name__ == "__main__":

@@ -23,12 +23,14 @@ ln -sf ../release/libsluice.so "$programs/libsluice.so.0"
 
 flags=(-std=gnu11 -O2 -Wall -Wextra -pedantic -I "$here/programs")
 "$cc" "${flags[@]}" -I "$root/include" -o "$programs/sluice_bench" \
-    "$here"/programs/{sluice_bench,sluice_event,sluice_blocking,bench}.c -L "$release" -lsluice -Wl,-rpath,'$ORIGIN'
+    "$here"/programs/{sluice_bench,sluice_event,sluice_blocking,sluice_tls,bench}.c -L "$release" -lsluice -Wl,-rpath,'$ORIGIN'
 "$cc" "${flags[@]}" -o "$programs/baseline" "$here/baseline/baseline.c" "$here/programs/bench.c"
 "$cc" "${flags[@]}" -I "$root/include" -o "$programs/sluice_datagrams" "$here"/programs/{sluice_datagrams,bench}.c \
     -L "$release" -lsluice -Wl,-rpath,'$ORIGIN'
 "$cc" "${flags[@]}" -o "$programs/datagrams" "$here/baseline/datagrams.c" "$here/programs/bench.c"
 "$cc" "${flags[@]}" -o "$programs/rpc_load" "$here/baseline/rpc_load.c" "$here/programs/bench.c"
+# shellcheck disable=SC2046
+"$cc" "${flags[@]}" $(pkg-config --cflags openssl) -o "$programs/tls" "$here"/{baseline/tls,programs/bench}.c $(pkg-config --libs openssl)
 # shellcheck disable=SC2046
 "$cc" "${flags[@]}" $(pkg-config --cflags jansson) -o "$programs/rpc_server" "$here/baseline/rpc_server.c" $(pkg-config --libs jansson)
 

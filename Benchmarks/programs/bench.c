@@ -9,7 +9,8 @@
 static void usage(const char *program) {
     fprintf(stderr,
             "usage: %s STYLE server echo|sink|udpsink ADDR\n"
-            "       %s STYLE client rtt|stream|many|connrate|udp ADDR NUMBER...\n",
+            "       %s STYLE client rtt|stream|many|connrate|resume|udp ADDR NUMBER...\n"
+            "       ... FOLDER CIPHERS at the end, where ADDR is tls:HOST:PORT\n",
             program, program);
     exit(2);
 }
@@ -23,7 +24,8 @@ static bool parse_address(const char *text, struct address *address) {
         end = rest + strlen(rest);
     } else {
         address->is_udp = strncmp(text, "udp:", 4) == 0;
-        if (strncmp(text, "tcp:", 4) != 0 && !address->is_udp) return false;
+        address->is_tls = strncmp(text, "tls:", 4) == 0;
+        if (strncmp(text, "tcp:", 4) != 0 && !address->is_udp && !address->is_tls) return false;
         rest = text + 4;
         end = strrchr(rest, ':');
         if (end == NULL) return false;
@@ -44,11 +46,17 @@ struct task parse_task(int count, char **words) {
     task.is_sink = strcmp(words[3], "sink") == 0;
     if (!parse_address(words[4], &task.address)) usage(words[0]);
     int given = count - 5;
+    if (task.address.is_tls) {
+        given -= 2;
+        if (given < 0) usage(words[0]);
+        task.address.folder = words[count - 2];
+        task.address.ciphers = strcmp(words[count - 1], "-") == 0 ? NULL : words[count - 1];
+    }
     for (int i = 0; i < given && i < 3; i++) task.number[i] = strtoull(words[5 + i], NULL, 10);
     static const struct {
         const char *name;
         int numbers;
-    } operations[] = {{"rtt", 2}, {"stream", 2}, {"many", 3}, {"connrate", 1}, {"idle", 1}, {"udp", 2}};
+    } operations[] = {{"rtt", 2}, {"stream", 2}, {"many", 3}, {"connrate", 1}, {"resume", 1}, {"idle", 1}, {"udp", 2}};
     bool known = task.is_server && (task.is_sink || strcmp(words[3], "echo") == 0 || strcmp(words[3], "udpsink") == 0);
     for (unsigned i = 0; !task.is_server && i < sizeof operations / sizeof *operations; i++)
         known = known || (strcmp(operations[i].name, words[3]) == 0 && given >= operations[i].numbers);

@@ -2,11 +2,14 @@
  *
  *     PROGRAM STYLE server MODE ADDR            MODE: echo, sink, udpsink
  *     PROGRAM STYLE client OP ADDR NUMBER...    OP: rtt n size | stream total chunk | many connections total size | connrate n |
- *                                                   udp seconds size
+ *                                                   resume n | udp seconds size
  *
- * ADDR is tcp:HOST:PORT, unix:PATH or udp:HOST:PORT. A server prints READY when connections may come and runs until it is killed; a
- * client prints its result as one line of JSON and ends with status 0. A client of datagrams then sends FIN a few times, at which the
- * server prints what it received. */
+ * ADDR is tcp:HOST:PORT, unix:PATH, udp:HOST:PORT or tls:HOST:PORT. A server prints READY when connections may come and runs until it is
+ * killed; a client prints its result as one line of JSON and ends with status 0. A client of datagrams then sends FIN a few times, at
+ * which the server prints what it received.
+ *
+ * For tls two words more end the command: the folder that holds authority.pem, certificate.pem (for localhost) and key.pem, and the ciphers
+ * of TLS 1.3, or - for OpenSSL's choice. resume makes connections as connrate does, each but the first with the ticket of the one before. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -20,9 +23,10 @@ enum { WARM_UP = 200, LARGEST_MESSAGE = 65536 };
 enum { DATAGRAM_BATCH = 64, DATAGRAM_BUFFER = 4 << 20, FAREWELLS = 5, FAREWELL_PAUSE = 50000 };
 
 struct address {
-    bool is_unix, is_udp;
+    bool is_unix, is_udp, is_tls;
     char host[256]; /* the path, when is_unix */
     int port;
+    const char *folder, *ciphers; /* when is_tls; ciphers may be NULL */
 };
 
 struct task {

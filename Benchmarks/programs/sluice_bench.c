@@ -14,7 +14,7 @@ void check(const char *what, int64_t result) {
     exit(1);
 }
 
-static void check_error(const char *what, sluice_error error) { check(what, -(int64_t)error); }
+void check_error(const char *what, sluice_error error) { check(what, -(int64_t)error); }
 
 sluice_handle listen_on(sluice_handle loop, const struct address *address) {
     sluice_handle server;
@@ -29,22 +29,29 @@ sluice_handle listen_on(sluice_handle loop, const struct address *address) {
         /* Accepted connections inherit it from the listening descriptor. */
         int one = 1;
         setsockopt(sluice_server_descriptor(server), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        if (address->is_tls) encrypt_server(server, address);
     }
     return server;
 }
 
 sluice_handle make_socket(sluice_handle loop, const struct address *address) {
-    sluice_handle socket = address->is_unix ? sluice_local_socket_create(loop) : sluice_tcp_socket_create(loop);
+    sluice_handle socket = address->is_tls    ? make_encrypted_socket(loop, address)
+                           : address->is_unix ? sluice_local_socket_create(loop)
+                                              : sluice_tcp_socket_create(loop);
     if (socket == 0) check_error("socket", sluice_last_error());
     if (!address->is_unix) check_error("option", sluice_socket_set_option(socket, SLUICE_OPTION_LOW_DELAY, 1));
     return socket;
 }
 
 void start_connecting(sluice_handle socket, const struct address *address) {
-    check_error("connect", address->is_unix
-                               ? sluice_local_socket_connect_to_server(socket, address->host, SLUICE_OPEN_READ_WRITE)
-                               : sluice_socket_connect_to_host(socket, address->host, address->port, SLUICE_OPEN_READ_WRITE,
-                                                               SLUICE_PROTOCOL_ANY));
+    sluice_error error;
+    if (address->is_unix)
+        error = sluice_local_socket_connect_to_server(socket, address->host, SLUICE_OPEN_READ_WRITE);
+    else if (address->is_tls)
+        error = sluice_tls_socket_connect_to_host_encrypted(socket, address->host, address->port, SLUICE_OPEN_READ_WRITE, SLUICE_PROTOCOL_ANY);
+    else
+        error = sluice_socket_connect_to_host(socket, address->host, address->port, SLUICE_OPEN_READ_WRITE, SLUICE_PROTOCOL_ANY);
+    check_error("connect", error);
 }
 
 void close_by_reset(sluice_handle socket) {

@@ -190,7 +190,7 @@ static void many(const sluice_event *event, void *context) {
     if (begun < job->number[1]) send_on(connection);
 }
 
-/* Connections, one after the other, with one byte there and back. */
+/* Connections, one after the other, with one byte there and back. What is written before a handshake is over leaves after it. */
 static void connect_again(const sluice_event *event, void *context) {
     (void)context;
     switch (event->type) {
@@ -199,6 +199,7 @@ static void connect_again(const sluice_event *event, void *context) {
         check("write", sluice_socket_write(event->handle, message, 1));
         break;
     case SLUICE_EVENT_READY_READ:
+        if (strcmp(job->operation, "resume") == 0) keep_ticket(event->handle);
         sluice_handle_destroy(event->handle);
         if (++done < job->number[0]) {
             open_connection(connect_again, NULL, 0);
