@@ -54,7 +54,7 @@ run_step() {
 }
 
 conformance() {
-    "$python" Tests/conformance/run.py --face "$1" --area tcp-client,tcp-server,udp,local,buffering,options,waitfor,errors,descriptor \
+    "$python" Tests/conformance/run.py --face "$1" --area tcp-client,tcp-server,udp,local,buffering,options,waitfor,errors,descriptor,proxy \
         --library "$LIBSLUICE" --sidecar "$SLUICED"
 }
 

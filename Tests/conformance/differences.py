@@ -160,6 +160,7 @@ class Differences:
         import rules_descriptors  # noqa: F401
         import rules_options  # noqa: F401
         import rules_order  # noqa: F401
+        import rules_proxies  # noqa: F401
         import rules_servers  # noqa: F401
         import rules_sidecar  # noqa: F401
         import rules_values  # noqa: F401

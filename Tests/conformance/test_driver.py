@@ -127,6 +127,7 @@ class Rules(unittest.TestCase):
                     used.update(applied)
         # These concern scenarios of the same kinds that are not among the recorded ones.
         self.assertLessEqual(set(RULES) - used, {
+            "proxy-answer-has-no-body",
             "local-disconnect-is-remembered", "pause-acts-at-once", "local-server-files", "local-descriptor", "rpc-others-do-not-rest",
             "rpc-waits-know-what-they-missed", "details-of-both-families", "bound-descriptor-stays-bound", "setters-are-for-virtual-sockets",
             "unbuffered-descriptor", "udp-disconnect-is-remembered",
@@ -169,6 +170,37 @@ class Rules(unittest.TestCase):
         (objects, _), = wanted("wait_connected_zero")
         signals = [e["name"] for e in objects["c"] if e["ev"] == "signal" and e["in"] == "c.waitForConnected"]
         self.assertEqual(signals, ["stateChanged", "errorOccurred"])
+
+    def test_a_request_to_a_proxy_is_put_in_order(self) -> None:
+        trace = {"objects": {}, "timeline": [{"obj": "px", "step": 0, "ev": "get", "name": "log", "value": [
+            "conn 0", "CONNECT ::1:<port:t> HTTP/1.1", "Proxy-Connection: keep-alive", "Host: ::1", "User-Agent: Mozilla/5.0", "conn 1"]}]}
+        scenario = {"name": "x", "steps": [{"new": "HttpProxy", "as": "px"}, {"get": "px.log"}]}
+        (objects, applied), = DOCUMENT.transformed(scenario, "c", trace, False)
+        self.assertEqual(applied, ["http-request"])
+        self.assertEqual(objects["px"][0]["value"], ["conn 0", "CONNECT [::1]:<port:t> HTTP/1.1", "Host: [::1]:<port:t>",
+                                                     "Proxy-Connection: keep-alive", "User-Agent: Sluice", "conn 1"])
+
+    def test_a_refused_listen_through_a_proxy_is_told_later(self) -> None:
+        (objects, applied), = wanted("socks5_listen_refused", "rpc")
+        self.assertEqual(applied, ["proxied-listen-is-asynchronous"])
+        self.assertEqual([e.get("ret", e.get("value", e.get("args"))) for e in objects["s"]][1:],
+                         [True, True, "NoError", "", ["UnsupportedSocketOperationError"]])
+
+    def test_a_full_buffer_behind_a_proxy_is_filled_again(self) -> None:
+        (objects, _), = wanted("socks5_readbuffer")
+        self.assertEqual([e["ret"]["utf8"] for e in objects["c"] if e["ev"] == "call" and e["name"] == "readAll"], ["0123", "4567", "89"])
+
+    def test_what_a_proxy_sends_behind_its_answer_is_data(self) -> None:
+        script = [["recvUntil", "\r\n\r\n"], ["send", {"utf8": "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcdef"}], ["hold"]]
+        steps = [{"new": "ScriptServer", "as": "px", "script": script}, {"new": "TcpSocket", "as": "c"},
+                 {"call": "c.setProxy", "args": [{"proxy": {"type": "HttpProxy", "host": "127.0.0.1", "port": "$px.port"}}]},
+                 {"until": "c.connected"}, {"call": "c.readAll"}]
+        signals = [{"obj": "c", "step": 3, "ev": "signal", "name": name, "in": "loop", "state": "ConnectedState", "open": True}
+                   for name in ("connected", "readyRead")]
+        trace = {"objects": {}, "timeline": signals + [{"obj": "c", "step": 4, "ev": "call", "name": "readAll", "ret": {"utf8": "ef"}}]}
+        (objects, applied), = DOCUMENT.transformed({"name": "x", "steps": steps}, "c", trace, False)
+        self.assertEqual(applied, ["proxy-answer-has-no-body"])
+        self.assertEqual(objects["c"][-1]["ret"], {"utf8": "abcdef"})
 
     def test_a_half_close_has_two_outcomes(self) -> None:
         name = "tcp_remote_close_pending_write"
