@@ -22,7 +22,8 @@
  *   A getter returns the value itself. For a handle that is dead, of the wrong kind or used from the wrong thread it returns the neutral
  *   value (0, false, SLUICE_STATE_UNCONNECTED, -1 for a descriptor; what differs says so) and sluice_last_error() tells why.
  *   Numbers up to SLUICE_ERROR_TEMPORARY tell what the network or the system did; those from 100 up tell of a mistake in the call itself.
- *   Such a mistake changes nothing in the object and raises no event.
+ *   Such a mistake changes nothing in the object and raises no event, but for one about a datagram or a group, which is told as every
+ *   error of a datagram is.
  *
  * ARGUMENTS
  *   Strings are UTF-8 and end with NUL; invalid UTF-8 is SLUICE_ERROR_INVALID_ARGUMENT. A NULL pointer is SLUICE_ERROR_INVALID_ARGUMENT

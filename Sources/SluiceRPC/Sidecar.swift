@@ -143,9 +143,6 @@ public final class Sidecar {
     /// Whether a client was lost because its input or output failed, other than by its going.
     public private(set) var hasFailedClient = false
 
-    /// Whether there may be other clients than the one that asks.
-    var servesMany: Bool { !listeners.isEmpty || sessions.count > 1 }
-
     func noteDropped() { droppedClients += 1 }
 
     private func stopIfDone() {

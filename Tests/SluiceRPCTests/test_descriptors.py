@@ -57,6 +57,20 @@ class OverAUnixSocket(TestCase):
         connection.close()
         self.assertEqual(self.service_.descriptors(), self.before)
 
+    def test_a_descriptor_that_is_not_connected_is_closed_by_connecting(self):
+        server = self.rpc.call("localServer.create")
+        self.rpc.call("localServer.listen", server, os.path.join(self.folder(), "server"))
+        name = self.rpc.call("localServer.fullServerName", server)
+        for state in ("Unconnected", "Bound"):
+            with self.subTest(state=state), socket.socket(socket.AF_UNIX) as ours:
+                handle = self.rpc.call("localSocket.create")
+                self.assertIsNone(self.request_with([ours.fileno()], "socket.setDescriptor", handle=handle, descriptor=0, state=state)["result"])
+                self.rpc.call("localSocket.connectToServer", handle, name)
+                self.assertIs(self.rpc.call("socket.waitForConnected", handle), True)
+                self.rpc.call("handle.destroy", handle)
+        self.rpc.call("handle.destroy", server)
+        self.assertEqual(self.service_.descriptors(), self.before)
+
     def test_giving_a_listener(self):
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]

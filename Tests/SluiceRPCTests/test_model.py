@@ -89,6 +89,17 @@ class Properties(ModelCase):
         self.assertTrue(self.rpc.is_alive())
         self.assertEqual(self.rpc.take_events(other), [])
 
+    def test_completed_comes_before_anything_is_connected(self):
+        server = self.rpc.call("tcpServer.create")
+        self.rpc.call("tcpServer.listen", server, "127.0.0.1")
+        values = {"hostname": "127.0.0.1", "port": self.rpc.call("server.port", server)}
+        for kind in ("tcpSocket", "udpSocket"):
+            with self.subTest(kind=kind):
+                handle = self.rpc.call(kind + ".create", values)
+                self.rpc.event("socket.connected", handle)
+                seen = [message["method"] for message in self.rpc.seen if message["params"].get("handle") == handle]
+                self.assertEqual(seen[0], "socket.completed")
+
     def test_of_servers(self):
         server = self.rpc.call("tcpServer.create", {"maxPendingConnections": 3, "listenBacklog": 4})
         self.assertEqual([self.rpc.call("server." + name, server) for name in ("maxPendingConnections", "listenBacklog")], [3, 4])

@@ -101,10 +101,22 @@ class Proxies(TestCase):
         self.rpc.call("proxy.setApplication", {"type": "Http", "host": "proxy.invalid", "port": 3128})
         self.assertEqual(self.rpc.call("proxy.application"), {"type": "Http", "host": "proxy.invalid", "port": 3128, "hostNameLookup": True})
         self.assertError(self.rpc.error("proxy.setApplication", {"type": "Http"}), -32001, "InvalidArgumentError")
-        rpc = self.client(self.service())
-        error = rpc.error("proxy.setApplication", {"type": "None"})
-        self.assertError(error, -32001, "NotPermittedError")
-        self.assertIn("--stdio", error["message"])
+
+    def test_each_client_has_its_own_application(self):
+        service = self.service(env={name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")})
+        mine, other = self.client(service), self.client(service)
+        handle, foreign = mine.call("tcpSocket.create"), other.call("tcpSocket.create")
+        # Bound, and nobody listens.
+        holder = socket.socket()
+        self.addCleanup(holder.close)
+        holder.bind(("127.0.0.1", 0))
+        mine.call("proxy.setApplication", {"type": "Http", "host": "127.0.0.1", "port": holder.getsockname()[1]})
+        later = mine.call("tcpSocket.create")
+        for rpc, used, error in ((mine, handle, "ProxyConnectionRefusedError"), (mine, later, "ProxyConnectionRefusedError"), (other, foreign, "HostNotFoundError")):
+            rpc.call("socket.connectToHost", used, "target.invalid", 80)
+            self.assertIs(rpc.call("socket.waitForConnected", used), False)
+            self.assertEqual(rpc.call("socket.error", used), error)
+        self.assertEqual(other.call("proxy.application"), {"type": "None"})
 
     def test_the_system_s(self):
         rpc = self.stdio(env={**os.environ, "ALL_PROXY": "socks5h://proxy.invalid:1080", "NO_PROXY": "direct.invalid", "HTTP_PROXY": "", "HTTPS_PROXY": ""})

@@ -68,7 +68,8 @@ import Testing
         #expect(Proxy(url: url) == proxy)
     }
 
-    @Test(arguments: ["", "https://gate:1", "socks4://gate", "http://", "http://:80", "http://gate:0", "http://gate:65536", "http://gate:x", "http://[::1", "://gate", "http://a%0ab@gate:1"])
+    @Test(arguments: ["", "https://gate:1", "socks4://gate", "http://", "http://:80", "http://gate:0", "http://gate:65536", "http://gate:x", "http://[::1", "://gate", "http://a%0ab@gate:1",
+                      "http://::1:3128"])
     func whatNamesNoProxyIsNone(url: String) {
         #expect(Proxy(url: url) == nil)
     }

@@ -97,6 +97,7 @@ import Testing
         }
         // How long the caller wants to wait is his own affair.
         #expect(socket.error == (way == 2 ? .socketTimeout : .proxyConnectionTimeout))
+        #expect(socket.errorString.contains("127.0.0.1:\(proxy.port)"), "\(socket.errorString)")
         #expect(log.count(of: .errorOccurred) == 1 && socket.state == .unconnected)
         if way != 3 { #expect(socket.lastError?.attempts.map(\.phase) == [.connect, .proxy]) }
     }

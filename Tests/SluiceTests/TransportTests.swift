@@ -64,7 +64,10 @@ private final class MemoryTransport: Sluice.Transport {
 
     func close() { closes += 1 }
 
-    func wait(readable: Bool, writable: Bool, timeout: Int) -> Int { 0 }
+    func wait(readable: Bool, writable: Bool, timeout: Int) -> Int {
+        // Memory brings nothing by itself: whoever slept on it without a limit would sleep for ever.
+        timeout < 0 ? -Int(EOPNOTSUPP) : 0
+    }
 
     func breakDown(_ error: SocketError) {
         failure = error
@@ -275,6 +278,16 @@ private final class MemoryTransport: Sluice.Transport {
         try pair.two.shutdownWrite()
         #expect(pair.two.isGone)
         pair.bench.run { pair.one.isGone }
+    }
+
+    @Test func theEndAnswersAWaitThatHasNoLimit() throws {
+        let pair = try pair()
+        defer { pair.bench.end() }
+        pair.one.allowHalfOpen = true
+        pair.oneTransport.socket = nil
+        pair.two.disconnectFromHost()
+        #expect(!pair.one.waitForReadyRead(timeout: -1))
+        #expect(pair.one.state == .connected && pair.one.error == .noError && pair.log.saw(.readChannelFinished))
     }
 
     @Test func waitsWorkWithoutTheLoop() throws {

@@ -79,7 +79,7 @@ final class HostLookup {
         let labels = bytes.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         // A final dot says that the name is complete.
         let significant = labels.count > 1 && labels.last?.isEmpty == true ? labels.dropLast() : labels[...]
-        if bytes.contains(0) { return notFound(name.filter { $0 != "\0" }, "a name cannot contain a NUL") }
+        if bytes.contains(0) { return notFound(name, "a name cannot contain a NUL") }
         if bytes.count > 255 { return notFound(name.abbreviated, "a name has at most 255 bytes") }
         if significant.contains(where: \.isEmpty) { return notFound(name, "a part of the name is empty") }
         // getaddrinfo would take "1.2.3" for 1.2.0.3 and "2130706433" for 127.0.0.1, past every rule about addresses.
@@ -95,7 +95,7 @@ final class HostLookup {
     }
 
     fileprivate static func notFound(_ name: String, _ reason: String) -> SocketError {
-        SocketError(.hostNotFound, "Host not found: \(name) (\(reason))")
+        SocketError(.hostNotFound, "Host not found: \(name.abbreviated) (\(reason))")
     }
 }
 

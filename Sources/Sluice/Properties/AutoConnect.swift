@@ -193,7 +193,9 @@ final class AutoConnect: Connecting {
     private func attempt() {
         withExtendedLifetime((self, socket)) {
             stopPause()
-            guard isActive, socket.state == .unconnected || socket.state == .bound else { return }
+            // The object is complete before it connects; a handler of that may have changed its mind.
+            socket.existingDetails?.model?.takeTurn()
+            guard isActive, !isPausing, socket.state == .unconnected || socket.state == .bound else { return }
             let finishes = socket.flags.contains(.writeFinishing)
             isActing = true
             current = target

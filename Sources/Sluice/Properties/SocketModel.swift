@@ -71,7 +71,8 @@ final class SocketModel {
         socket.loop.requestTurn(ModelTurn(socket))
     }
 
-    fileprivate func takeTurn() {
+    /// Tells what was left for the next turn; nothing if it has been told.
+    func takeTurn() {
         hasTurn = false
         if let error = errorInTurn {
             errorInTurn = nil

@@ -70,7 +70,7 @@ public struct Proxy: Hashable, Sendable {
     var scheme: String { type == .http ? "http" : hostNameLookup ? "socks5h" : "socks5" }
 
     /// Refuses what no proxy can be.
-    func check() throws(SocketError) {
+    public func check() throws(SocketError) {
         guard isUsed else { return }
         guard !host.isEmpty, !host.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7f }) else {
             throw SocketError(.invalidArgument, "A proxy needs the name or the address of its host, not \"\(host.abbreviated)\"")

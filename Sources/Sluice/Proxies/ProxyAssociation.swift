@@ -116,6 +116,8 @@ final class ProxyAssociation: HostConnecting, ProxyConnectorDelegate, ProxyAuthe
         connector.flatMap { $0.isUnderWay ? $0.timeoutError(after: milliseconds) : nil }
     }
 
+    var detour: Proxy? { connector?.proxy }
+
     // MARK: The proxy
 
     func makeProxyDescriptor(for address: SocketAddress) throws(SocketError) -> Descriptor {

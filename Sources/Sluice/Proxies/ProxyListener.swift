@@ -142,11 +142,13 @@ extension Server {
 extension Proxy {
     /// What somebody who wants to be reached goes by when this is his setting; nil is by nothing. `host` and `port`: with whom, where
     /// that is known.
-    func inForceToReceive(at address: HostAddress, host: String = "", port: Int = 0) throws(SocketError) -> Proxy? {
+    func inForceToReceive(
+        at address: HostAddress, host: String = "", port: Int = 0, application: Proxy?
+    ) throws(SocketError) -> Proxy? {
         var proxy = self
         if type == .default {
             guard !address.isLoopback else { return nil }
-            proxy = Self.application
+            proxy = application ?? Self.application
             // The environment's HTTP proxies are for who wants to reach, not for who wants to be reached.
             if proxy.type == .default { proxy = try Self.forQuery(host: host, port: port).first { $0.type == .socks5 } ?? .none }
         }

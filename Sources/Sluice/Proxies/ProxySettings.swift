@@ -15,14 +15,15 @@ extension Proxy {
         applicationProxy.withLock { $0 = proxy }
     }
 
-    /// What a connection to this host goes by when this is the setting of its socket; nil is straight there.
-    func inForce(for host: String, port: Int) throws(SocketError) -> Proxy? {
+    /// What a connection to this host goes by when this is the setting of its socket; nil is straight there. `application`: what
+    /// Default means to the socket, where that is not the application's.
+    func inForce(for host: String, port: Int, application: Proxy?) throws(SocketError) -> Proxy? {
         switch type {
         case .none: return nil
         case .socks5, .http: return self
         case .default:
             guard !Self.isLoopback(host) else { return nil }
-            let application = Self.application
+            let application = application ?? Self.application
             switch application.type {
             case .none: return nil
             case .socks5, .http: return application

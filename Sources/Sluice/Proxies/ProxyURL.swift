@@ -26,15 +26,15 @@ extension Proxy {
             password = credentials.count > 1 ? Self.decoded(credentials[1]) : ""
             rest = rest[rest.index(after: at)...]
         }
-        guard let (host, port) = Self.splitPort(rest) else { return nil }
+        guard let (host, port) = Self.splitPort(rest, isURL: true) else { return nil }
         let fallback = type == .http ? 8080 : 1080
         self.init(
             type: type, host: String(host), port: port ?? fallback, user: user, password: password, hostNameLookup: hostNameLookup)
         do throws(SocketError) { try check() } catch { return nil }
     }
 
-    /// `host`, `host:port`, `[address]`, `[address]:port`, or a bare IPv6 address. Nil when the port is no port.
-    static func splitPort(_ text: Substring) -> (host: Substring, port: Int?)? {
+    /// `host`, `host:port`, `[address]`, `[address]:port`, or, but for URLs (RFC 3986), a bare IPv6 address. Nil when the port is no port.
+    static func splitPort(_ text: Substring, isURL: Bool = false) -> (host: Substring, port: Int?)? {
         var host = text
         var port: Substring?
         if text.first == "[" {
@@ -46,6 +46,8 @@ extension Proxy {
         } else if let colon = text.lastIndex(of: ":"), text.firstIndex(of: ":") == colon {
             host = text[..<colon]
             port = text[text.index(after: colon)...]
+        } else if isURL, text.contains(":") {
+            return nil
         }
         guard let port, !port.isEmpty else { return (host, nil) }
         guard let number = UInt16(port), number > 0 else { return nil }
@@ -61,7 +63,7 @@ extension Proxy {
         return nil
     }
 
-    /// With `%41` as "A".
+    /// With `%41` as "A". A sign without two digits is itself: passwords are often put there as they are.
     private static func decoded(_ text: Substring) -> String {
         let bytes = Array(text.utf8)
         var result: [UInt8] = []

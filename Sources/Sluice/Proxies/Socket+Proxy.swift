@@ -1,6 +1,7 @@
 /// What a socket knows of proxies: only who sets or uses one pays for it.
 struct ProxyUse {
     var setting = Proxy.default
+    var application: Proxy?
     var timeout = Socket.standardProxyTimeout
     var awaitsCredentials = false
 }
@@ -27,6 +28,12 @@ extension Socket {
         }
         guard proxy != self.proxy else { return }
         proxyUse.setting = proxy
+    }
+
+    /// What the proxy Default means to this socket; nil, at first, is `Proxy.application`.
+    public var applicationProxy: Proxy? {
+        get { existingDetails?.proxyUse?.application }
+        set { if newValue != applicationProxy { proxyUse.application = newValue } }
     }
 
     /// Milliseconds that a proxy may take, 30,000 at first, -1 without limit: to be found, connected to and to do what it is asked

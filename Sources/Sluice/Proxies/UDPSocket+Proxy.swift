@@ -8,7 +8,7 @@ extension UDPSocket {
     func proxyForDatagrams(with host: String, port: Int = 0) throws(SocketError) -> Proxy? {
         do throws(SocketError) {
             let place = HostAddress(parsing: host) ?? (Proxy.isLoopback(host) ? .localHost : .anyDualStack)
-            return try proxy.inForceToReceive(at: place, host: host, port: port)
+            return try proxy.inForceToReceive(at: place, host: host, port: port, application: applicationProxy)
         } catch {
             report(error)
             throw error

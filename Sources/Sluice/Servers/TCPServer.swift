@@ -16,7 +16,7 @@ public final class TCPServer: Server {
             throw fail(SocketError(.unsupportedSocketOperation, "\"\(address.abbreviated)\" is not an address to listen on"))
         }
         do throws(SocketError) {
-            if !host.isLoopback, let proxy = try proxy.inForceToReceive(at: host) {
+            if !host.isLoopback, let proxy = try proxy.inForceToReceive(at: host, application: applicationProxy) {
                 begin(ProxyListener(self, proxy, wish: ProxyEndpoint(host: .address(host), port: portNumber)))
                 return
             }

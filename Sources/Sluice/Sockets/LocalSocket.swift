@@ -83,6 +83,8 @@ public final class LocalSocket: StreamSocket {
         details.fullServerName = fullName
         details.peer = fullName
         openModeOnceConnected = openMode
+        // One that was handed in without a connection is of no use.
+        releaseDescriptor()
         adopt(descriptor, slot: slot)
         connectionMade(readiness: [])
     }

@@ -15,12 +15,15 @@ protocol Connecting: AnyObject {
     func advance(until deadline: UInt64?)
     /// What running out of time means, where somebody else than the target is to blame for it.
     func timeoutError(after milliseconds: Int) -> SocketError?
+    /// The proxy by way of which it goes, if it does.
+    var detour: Proxy? { get }
 }
 
 extension Connecting {
     var isUnderWay: Bool { true }
     var descriptorInUse: Int32 { -1 }
     func timeoutError(after milliseconds: Int) -> SocketError? { nil }
+    var detour: Proxy? { nil }
 }
 
 /// A way to a host that is given by its addresses or by name.
@@ -56,7 +59,10 @@ extension Socket {
     }
 
     var connectTimeoutError: SocketError {
-        SocketError(.socketTimeout, "The connection was not made in time" + peerSuffix, systemError: ETIMEDOUT)
+        let detour = existingDetails?.connecting?.detour.map { "by way of the proxy \($0)" }
+        let way = [peerDescription, detour].compactMap { $0 }.joined(separator: ", ")
+        let suffix = way.isEmpty ? "" : " (\(way))"
+        return SocketError(.socketTimeout, "The connection was not made in time" + suffix, systemError: ETIMEDOUT)
     }
 
     func startConnectTimer(_ onTimeout: @escaping (Socket) -> Void) {

@@ -117,6 +117,8 @@ final class TCPConnecting: HostConnecting, ConnectionRaceDelegate {
         connector.flatMap { $0.isUnderWay ? $0.timeoutError(after: milliseconds) : nil }
     }
 
+    var detour: Proxy? { connector?.proxy }
+
     var descriptorInUse: Int32 { race?.descriptorInUse ?? -1 }
 
     func cancel() {

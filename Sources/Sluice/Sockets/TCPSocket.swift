@@ -21,7 +21,7 @@ public class TCPSocket: StreamSocket {
         _ host: String, port: Int, openMode: OpenMode = .readWrite, protocol: NetworkProtocol = .any
     ) throws(SocketError) {
         if let transport { return try connectTransport(transport, to: host, port: port, openMode: openMode) }
-        let proxy = try proxy.inForce(for: host, port: port)
+        let proxy = try proxy.inForce(for: host, port: port, application: applicationProxy)
         try connect(to: host, port: port, openMode: openMode, protocol: `protocol`) {
             TCPConnecting(self, host: host, port: $0, proxy: proxy)
         }

@@ -136,7 +136,8 @@ extension StreamSocket {
         let begun = epoch
         let canRead = state == .connected && !flags.contains(.readFinished) && readRoom > 0
         if canRead { receive(chunks: 1) }
-        guard begun == epoch, progress.received == before.received else { return true }
+        // The end of the stream is an answer too, and nothing can be waited for behind it.
+        guard begun == epoch, progress.received == before.received, !canRead || !flags.contains(.readFinished) else { return true }
         if bytesToWrite > 0 || flags.contains(.writeBlocked) {
             flags.remove(.writeBlocked)
             _ = sendQueue(share: .max)

@@ -14,8 +14,9 @@ extension UDPSocket {
 
     private func changeMembership(of group: String, interface: String?, join: Bool) throws(SocketError) {
         // To a connected socket nothing comes that was not sent to its own address.
-        guard state == .bound else {
-            try refuse(.operation, "The socket is \(state.name): it has to be bound to \(join ? "join" : "leave") a group")
+        guard state == .bound, isLive else {
+            let what = state == .bound ? "without a descriptor" : state.name
+            try refuse(.operation, "The socket is \(what): it has to be bound to \(join ? "join" : "leave") a group")
         }
         guard let address = HostAddress(literal: group), address.isMulticast else {
             try refuse(.invalidArgument, "\"\(group.abbreviated)\" is not the address of a multicast group")
@@ -45,7 +46,7 @@ extension UDPSocket {
     }
 
     private func membershipError(_ number: Int32, group: String, interface: String?) -> SocketError {
-        let place = (interface.map { "\(group), \($0)" } ?? group).abbreviated
+        let place = (interface.map { $0.isEmpty ? group : "\(group), \($0)" } ?? group).abbreviated
         switch number {
         case EADDRINUSE:
             return SocketError(.operation, "The socket is in the group already (\(place))", systemError: number)

@@ -147,7 +147,7 @@ extension UDPSocket {
         }
         guard let address else {
             if state == .connected { return .peer }
-            let error = SocketError(.network, "The datagram has no destination", systemError: EDESTADDRREQ)
+            let error = SocketError(.network, "The datagram has no destination: give an address and a port, or connect first", systemError: EDESTADDRREQ)
             report(error)
             throw error
         }

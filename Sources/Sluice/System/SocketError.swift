@@ -123,8 +123,13 @@ public struct ConnectionAttempt: Sendable {
 }
 
 extension String {
-    /// For messages: what somebody gave us, cut where it is longer than any real name or address.
-    var abbreviated: String { utf8.count <= 255 ? self : prefix(60) + "…" }
+    /// For messages: what somebody gave us, cut where it is longer than any real name or address, and without what would begin another
+    /// line of a log.
+    var abbreviated: String {
+        let short = utf8.count <= 255 ? self : prefix(60) + "…"
+        guard short.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) else { return short }
+        return String(short.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7f ? "?" : Character($0) })
+    }
 }
 
 // MARK: - From the system's errors

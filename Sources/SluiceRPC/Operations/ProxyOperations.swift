@@ -50,22 +50,20 @@ extension OperationTable {
             try call.run { () throws(SocketError) in try server.setProxy(proxy) }
             return .null
         },
-        Operation("proxy.application", "The proxy of all sockets and servers whose own is Default.", [], .anything(shown)) { call throws(Failure) in
-            Reply(Proxy.application)
+        Operation("proxy.application", "The proxy of all sockets and servers of this client whose own is Default.", [], .anything(shown)) { call throws(Failure) in
+            Reply(call.session.applicationProxy ?? Proxy.application)
         },
         Operation(
             "proxy.setApplication",
-            "Sets the proxy of all sockets and servers whose own is Default; Default here is what the system's settings say (proxy.forQuery).",
+            """
+                Sets the proxy of all sockets and servers of this client whose own is Default; Default here is what the system's settings say \
+                (proxy.forQuery).
+                """,
             [proxy]
         ) { call throws(Failure) in
             let proxy = try call.proxy()
-            guard !call.session.service.servesMany else {
-                throw .notPermitted("""
-                    Other clients of this sidecar have the same application proxy. Set the proxy of each socket (socket.setProxy), or start a \
-                    sidecar of your own with sluiced --stdio.
-                    """)
-            }
-            try call.run { () throws(SocketError) in try Proxy.setApplication(proxy) }
+            try call.run { () throws(SocketError) in try proxy.check() }
+            call.session.applicationProxy = proxy
             return .null
         },
         Operation(

@@ -77,6 +77,12 @@ final class HandleEntry: EventReceiver {
 
     var socket: Socket? { source as? Socket }
 
+    /// What the proxy Default means to this object.
+    func setApplicationProxy(_ proxy: Proxy?) {
+        socket?.applicationProxy = proxy
+        (source as? Server)?.applicationProxy = proxy
+    }
+
     private func applySubscription() {
         // What a relay listens to is its own affair.
         if !isRelayed { source.subscribedEvents = subscribed.union(Self.needed) }

@@ -25,6 +25,10 @@ final class Session {
     private(set) var phase = Phase.serving
 
     var handles: [Int: HandleEntry] = [:]
+    /// What the proxy Default means to this client's objects; nil until it says so.
+    var applicationProxy: Proxy? {
+        didSet { for entry in handles.values { entry.setApplicationProxy(applicationProxy) } }
+    }
     private var nextHandle = 1
 
     private var pending: [Int: PendingCall] = [:]
@@ -83,6 +87,7 @@ final class Session {
         let entry = HandleEntry(source, number: nextHandle, session: self)
         nextHandle += 1
         handles[entry.number] = entry
+        if let applicationProxy { entry.setApplicationProxy(applicationProxy) }
         if isHeldBack { entry.holdBack(true) }
         return entry
     }

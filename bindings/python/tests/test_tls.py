@@ -164,6 +164,15 @@ class Clients(TlsCase):
                     sock.set_configuration(mistake)  # type: ignore[arg-type]
             with self.assertRaises(TypeError):
                 sock.set_configuration(TlsConfiguration(alpn="h2"))
+            for mistake in (TlsConfiguration(minimum_version="SSLv3"), TlsConfiguration(verify_mode="maybe")):  # type: ignore[arg-type]
+                with self.assertRaises(ValueError):
+                    sock.set_configuration(mistake)
+
+    def test_names_do_for_numbers(self) -> None:
+        with self.session.tls_socket() as sock:
+            sock.set_configuration(TlsConfiguration(minimum_version="TLSv1.3", verify_mode="none"))  # type: ignore[arg-type]
+            said = sock.configuration()
+            self.assertEqual((said.minimum_version, said.verify_mode), (sluice.TlsVersion.TLS_1_3, sluice.VerifyMode.NONE))
 
     def test_secrets_are_not_given_back(self) -> None:
         with self.session.tls_socket() as sock:

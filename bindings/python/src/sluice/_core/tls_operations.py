@@ -29,9 +29,10 @@ def configuration_to_wire(configuration: TlsConfiguration) -> Dict[str, Any]:
         raise TypeError(f"alpn is a list of protocols, as [{configuration.alpn!r}]")
     given = {name: getattr(configuration, attribute) for name, attribute in _TEXTS.items()}
     members: Dict[str, Any] = {name: str(value) for name, value in given.items() if value}
-    mode = VerifyMode(configuration.verify_mode)
+    mode = VerifyMode.from_wire(configuration.verify_mode)
     members["verifyMode"] = "auto" if mode is VerifyMode.AUTOMATIC else mode.name.lower()
-    members["minimumVersion"] = "TLSv1.2" if configuration.minimum_version == TlsVersion.TLS_1_2 else "TLSv1.3"
+    version = TlsVersion.from_wire(configuration.minimum_version)
+    members["minimumVersion"] = "TLSv1.2" if version is TlsVersion.TLS_1_2 else "TLSv1.3"
     if configuration.alpn:
         members["alpn"] = list(configuration.alpn)
     return members
